@@ -72,7 +72,7 @@ func (m *memoryStore) CreateBrowser(ctx context.Context, b StoredBrowser, limit 
 	sh.Lock()
 	defer sh.Unlock()
 	sh.browsers.add(added)
-	sh.soonest = min(sh.soonest, added.deadline.due())
+	sh.soonestBrowser = min(sh.soonestBrowser, added.deadline.due())
 	return evicted, nil
 }
 
@@ -163,7 +163,7 @@ func (m *memoryStore) subnet(prefix netip.Prefix) *memSubnet {
 	return &memSubnet{prefix: prefix}
 }
 
-func (m *memoryStore) browserShard(key Key) *memShard { return &m.shards[key[0]] }
+func (m *memoryStore) browserShard(key Key) *memShard { return &m.shards[memShardIndex(key[:])] }
 
 // browser is the browser of key, or nil.
 func (sh *memShard) browser(key Key) *memBrowser {

@@ -9,7 +9,7 @@ import (
 // memExpireAtOnce bounds what Expire does under one lock: a request waits
 // until it has looked through a shard, which is quick, and ended this many
 // sessions there, which is not.
-const memExpireAtOnce = 256
+const memExpireAtOnce = 64
 
 func (m *memoryStore) Expire(ctx context.Context, now time.Time, max int) (ended []StoredSession, more bool, err error) {
 	if err := m.ready(ctx); err != nil {
@@ -18,85 +18,99 @@ func (m *memoryStore) Expire(ctx context.Context, now time.Time, max int) (ended
 	at := memTimeOf(now).ms()
 	all := [3]*memQuota{{left: max}, {left: max}, {left: max}}
 	sessions, browsers, tabs := all[0], all[1], all[2]
-	for home := range m.shards {
-		for again := true; again; {
+	for again := true; again; {
+		for home := range m.shards {
 			if ctx.Err() != nil {
 				return ended, true, nil // what has ended has to be reported
 			}
 			for _, q := range all {
-				q.begin()
+				q.taken = 0
 			}
-			// The browsers' tabs go with them, so tabs come last.
-			ended = append(ended, m.expireSessions(home, at, sessions, browsers)...)
+			// What goes with its owner is not to be found by a later step.
+			ended = append(ended, m.expireSessions(home, at, sessions)...)
+			m.expireBrowsers(home, at, browsers)
 			m.expireTabs(home, at, tabs)
-			again = sessions.again || browsers.again || tabs.again
+		}
+		again = false
+		for _, q := range all {
+			again = again || q.again
+			q.again = false
 		}
 	}
 	return ended, sessions.over || browsers.over || tabs.over, nil
 }
 
-// expireSessions ends the sessions and removes the browsers of a shard that
-// are due.
-func (m *memoryStore) expireSessions(home int, now uint64, sessions, browsers *memQuota) []StoredSession {
+// expireSessions ends the sessions of a shard that are due.
+func (m *memoryStore) expireSessions(home int, now uint64, quota *memQuota) []StoredSession {
 	sh := &m.shards[home]
 	sh.Lock()
-	if sh.soonest > now {
+	if quota.over || sh.soonestSession > now {
 		sh.Unlock()
 		return nil
 	}
-	soonest := uint64(memNever)
+	sh.soonestSession = memNever
 	var ended []*memSession
 	for _, s := range sh.sessions.buckets {
 		for ; s != nil; s = s.nextByKey {
 			due := s.deadline.due()
-			if due <= now && sessions.take() {
+			if due <= now && quota.take() {
 				ended = append(ended, s)
 			} else {
-				soonest = min(soonest, due)
+				sh.soonestSession = min(sh.soonestSession, due)
 			}
 		}
 	}
 	for _, s := range ended {
 		m.end(home, s)
 	}
+	sh.Unlock()
+	return memStored(ended)
+}
+
+// expireBrowsers removes the browsers of a shard that are due.
+func (m *memoryStore) expireBrowsers(home int, now uint64, quota *memQuota) {
+	sh := &m.shards[home]
+	sh.Lock()
+	if quota.over || sh.soonestBrowser > now {
+		sh.Unlock()
+		return
+	}
+	sh.soonestBrowser = memNever
 	var gone []Key
 	for _, b := range sh.browsers.buckets {
 		for ; b != nil; b = b.next {
 			due := b.deadline.due()
-			if due <= now && browsers.take() {
+			if due <= now && quota.take() {
 				gone = append(gone, b.key)
 			}
-			soonest = min(soonest, due) // it is there until endBrowser
+			sh.soonestBrowser = min(sh.soonestBrowser, due) // it is still there
 		}
 	}
-	sh.soonest = soonest
 	sh.Unlock()
-
 	for _, key := range gone {
 		m.endBrowser(key, func(b *memBrowser) bool { return b.deadline.due() <= now })
 	}
-	return memStored(ended)
 }
 
 // expireTabs removes the values of the tabs of a shard that are due.
-func (m *memoryStore) expireTabs(home int, now uint64, tabs *memQuota) {
+func (m *memoryStore) expireTabs(home int, now uint64, quota *memQuota) {
 	sh := &m.shards[home]
 	sh.Lock()
 	defer sh.Unlock()
-	if sh.soonestTab > now {
+	if quota.over || sh.soonestTab > now {
 		return
 	}
-	soonest := uint64(memNever)
+	sh.soonestTab = memNever
 	var empty []*memOwner
 	for _, o := range sh.owners.buckets {
 		for ; o != nil; o = o.next {
 			o.places = slices.DeleteFunc(o.places, func(p memPlace) bool {
 				due := p.deadline.due()
-				if due <= now && tabs.take() {
+				if due <= now && quota.take() {
 					sh.values -= len(p.values)
 					return true
 				}
-				soonest = min(soonest, due)
+				sh.soonestTab = min(sh.soonestTab, due)
 				return false
 			})
 			if len(o.places) == 0 {
@@ -107,18 +121,15 @@ func (m *memoryStore) expireTabs(home int, now uint64, tabs *memQuota) {
 	for _, o := range empty {
 		sh.owners.remove(o)
 	}
-	sh.soonestTab = soonest
 }
 
 // memQuota is how much of one kind Expire may still take away.
 type memQuota struct {
 	left  int
 	taken int  // under the lock held now
-	again bool // some were left for the next lock
+	again bool // some were left for the next round
 	over  bool // some were left for the next call
 }
-
-func (q *memQuota) begin() { q.taken, q.again = 0, false }
 
 func (q *memQuota) take() bool {
 	switch {

@@ -3,7 +3,6 @@ package sojourn
 import (
 	"hash/maphash"
 	"math/bits"
-	"slices"
 )
 
 // memTable is a hash table whose chains run through its elements: it costs
@@ -58,11 +57,15 @@ func (t *memTable[E, L]) remove(e *E) {
 	*p = *l.next(e)
 	*l.next(e) = nil
 	t.count--
+	if t.count == 0 {
+		t.buckets = nil
+		return
+	}
 	for len(t.buckets) > 2*t.count {
 		t.merge()
 	}
-	if cap(t.buckets) > 16 && cap(t.buckets) > 2*len(t.buckets) {
-		t.buckets = slices.Clone(t.buckets)
+	if cap(t.buckets) > 2*len(t.buckets)+8 {
+		t.buckets = append(make([]*E, 0, len(t.buckets)+4), t.buckets...)
 	}
 }
 
@@ -81,6 +84,9 @@ func (t *memTable[E, L]) bucket(hash uint64) int {
 func (t *memTable[E, L]) split() {
 	var l L
 	n := len(t.buckets)
+	if n == cap(t.buckets) { // append would leave a quarter unused, or half
+		t.buckets = append(make([]*E, 0, n+n/8+4), t.buckets...)
+	}
 	t.buckets = append(t.buckets, nil)
 	if n == 0 {
 		return
@@ -99,17 +105,15 @@ func (t *memTable[E, L]) split() {
 	*to = nil
 }
 
-// merge removes the last bucket and gives back what is in it.
+// merge removes the last of several buckets and gives back what is in it.
 func (t *memTable[E, L]) merge() {
 	var l L
 	n := len(t.buckets) - 1
-	if n > 0 {
-		p := &t.buckets[memBuddy(n)]
-		for *p != nil {
-			p = l.next(*p)
-		}
-		*p = t.buckets[n]
+	p := &t.buckets[memBuddy(n)]
+	for *p != nil {
+		p = l.next(*p)
 	}
+	*p = t.buckets[n]
 	t.buckets[n] = nil
 	t.buckets = t.buckets[:n]
 }

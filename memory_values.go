@@ -200,7 +200,8 @@ func (m *memoryStore) ownerShard(o Owner) int {
 	if o.Kind == OwnerSession {
 		return m.sessionShard(o.Key)
 	}
-	return int(o.Shard()[0])
+	shard := o.Shard()
+	return memShardIndex(shard[:])
 }
 
 // witnessShard is the index of the shard of the session that has to exist for
