@@ -17,7 +17,13 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn"
+	"github.com/sojourn-go/sojourn/storetest"
 )
+
+func TestMemoryStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(*testing.T) sojourn.Store { return sojourn.NewMemoryStore() })
+}
 
 var memoryEpoch = time.Date(2026, 2, 3, 4, 5, 6, 789e6, time.UTC)
 
@@ -56,7 +62,7 @@ func memoryMust(t testing.TB, err error) {
 
 // TestMemorySessionIsSmall is not parallel, so that nothing else is measured.
 func TestMemorySessionIsSmall(t *testing.T) {
-	const sessions, most = 200_000, 215
+	const sessions, most = 200_000, 220
 	agents := make([]string, 20)
 	for i := range agents {
 		agents[i] = fmt.Sprintf("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/%d.0.0.0 Safari/537.36", 120+i)
@@ -121,7 +127,8 @@ func TestMemoryKeepsEveryIDAddressAndTime(t *testing.T) {
 		"fe80::1%eth0", "fe80::1%1", "::1%" + strings.Repeat("z", 100),
 	}
 	times := []time.Time{
-		{}, time.Unix(0, 0), time.Unix(0, -1e6), memoryEpoch,
+		{},
+		time.Unix(0, 0), time.Unix(0, -1e6), memoryEpoch,
 		time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC),
 		memoryEpoch.In(time.FixedZone("", 3600)),
 	}
