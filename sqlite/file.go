@@ -25,6 +25,9 @@ func checkPath(path string) (string, error) {
 	if strings.ContainsRune(path, 0) {
 		return "", fmt.Errorf("sojourn: %q is not the path of a file: it contains a NUL", path)
 	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return "", fmt.Errorf("sojourn: %s is not a file but a directory or device: give the path of a file, such as %s", path, filepath.Join(path, "sessions.db"))
+	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return "", fmt.Errorf("sojourn: opening %s: %w", path, err)
@@ -54,11 +57,6 @@ func checkFile(path string) error {
 		return fmt.Errorf("sojourn: opening %s: %w", path, err)
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return fmt.Errorf("sojourn: opening %s: %w", path, err)
-	} else if !info.Mode().IsRegular() {
-		return fmt.Errorf("sojourn: opening %s: it is not a regular file: give the path of one", path)
-	}
 	begin := make([]byte, len(header))
 	switch n, err := io.ReadFull(f, begin); {
 	case err == io.EOF: // empty: a new one

@@ -57,8 +57,8 @@ func (l *fileLock) sign() error {
 
 // release lets another process have the lock.
 func (l *fileLock) release() error {
-	l.file.Truncate(0)
-	return l.file.Close()
+	err := l.file.Truncate(0)
+	return errors.Join(err, unlock(l.file), l.file.Close())
 }
 
 // holder says which process signed a lock.

@@ -22,6 +22,10 @@ func tryLock(f *os.File) error {
 	}
 }
 
+// unlock does not leave it to closing the file: a child process that is just
+// being started may have it open a little longer.
+func unlock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
+
 func isReadOnlyFS(err error) bool { return errors.Is(err, syscall.EROFS) }
 
 func isDiskFull(err error) bool {
