@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sojourn-go/sojourn"
+	"github.com/sojourn-go/sojourn/protocol"
 	"github.com/sojourn-go/sojourn/sojourntest"
 )
 
@@ -99,5 +100,24 @@ func TestForeignFormsAreRefused(t *testing.T) {
 	r.Header.Set("Origin", "https://evil.example")
 	if got := b.Do(r); got.StatusCode != http.StatusForbidden || len(b.Cookies()) != 0 {
 		t.Errorf("a foreign form is answered %s and leaves the cookies %v", got.Status, b.Cookies())
+	}
+}
+
+func TestDisconnectEndpointsAnswerATab(t *testing.T) {
+	t.Parallel()
+	for path, restarts := range map[string]bool{"disconnect": false, "disconnect-all": true} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			b := sojourntest.NewBrowser(t, open(t, sojourn.Config{}))
+			tab := b.NewTab()
+			tab.Post("/login", map[string][]string{"user": {"42"}})
+			resp := tab.PostJSON(protocol.DefaultPath+path, struct{}{})
+			if resp.StatusCode != http.StatusNoContent || resp.Restart() != restarts {
+				t.Errorf("it is answered %s, restart %v; want 204, restart %v", resp.Status, resp.Restart(), restarts)
+			}
+			if got := tab.Get("/"); got.StatusCode != http.StatusOK || got.Text() != "" {
+				t.Errorf("the page is answered %s %q, want 200 and no user", got.Status, got.Text())
+			}
+		})
 	}
 }
