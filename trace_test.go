@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/sojourn-go/sojourn"
+	"github.com/sojourn-go/sojourn/sqlite"
 )
 
 const (
@@ -39,6 +40,19 @@ var traceStores = []traceStore{
 			kept := keptStore{sojourn.NewMemoryStore()}
 			t.Cleanup(func() { _ = kept.Store.Close() })
 			return func() sojourn.Store { return kept }
+		},
+	},
+	{
+		name: "sqlite", durable: true, replays: map[string]int{recordedTraces: 50, ruleTraces: 28},
+		open: func(t *testing.T) func() sojourn.Store {
+			path := filepath.Join(t.TempDir(), "sojourn.db")
+			return func() sojourn.Store {
+				store, err := sqlite.Open(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return store
+			}
 		},
 	},
 }
