@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -78,6 +79,33 @@ func TestLinksOfREADMELeadSomewhere(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
 				t.Errorf("%s links to %s: %v", doc, m[1], err)
 			}
+		}
+	}
+}
+
+func TestTestsNamedInGuaranteesExist(t *testing.T) {
+	t.Parallel()
+	var tests []string
+	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		code, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(code, -1) {
+			tests = append(tests, string(m[1]))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`\bTest[A-Z]\w*`).FindAllString(read(t, "docs/guarantees.md"), -1)
+	if len(named) == 0 {
+		t.Error("docs/guarantees.md names no test")
+	}
+	for _, name := range named {
+		if !slices.Contains(tests, name) {
+			t.Errorf("docs/guarantees.md names %s, which is not there", name)
 		}
 	}
 }
