@@ -21,12 +21,16 @@ import (
 //go:embed templates static
 var files embed.FS
 
-// pages are the parsed templates, by name, and the address of the style
-// sheet, which changes with its content.
+// pages are the parsed templates, by name, and the static files they use.
 type pages struct {
 	templates map[string]*template.Template
-	style     string
-	icon      string
+	static    static
+}
+
+// static are the addresses of the static files, which change with their
+// content.
+type static struct {
+	Style, Icon, House string
 }
 
 // view is what every template gets; Data is the page's own.
@@ -34,10 +38,9 @@ type view struct {
 	Path    string
 	Viewer  *account // nil: nobody is connected
 	Flashes []string
-	Style   string
-	Icon    string
 	Now     time.Time
 	Data    any
+	static
 }
 
 func parsePages() (pages, error) {
@@ -59,11 +62,14 @@ func parsePages() (pages, error) {
 		}
 		p.templates[name] = t
 	}
-	if p.style, err = address("style.css"); err != nil {
-		return p, err
+	for file, at := range map[string]*string{
+		"style.css": &p.static.Style, "icon.svg": &p.static.Icon, "house.svg": &p.static.House,
+	} {
+		if *at, err = address(file); err != nil {
+			return p, err
+		}
 	}
-	p.icon, err = address("icon.svg")
-	return p, err
+	return p, nil
 }
 
 // address is where a static file is served, with a mark of its content, so
@@ -85,7 +91,7 @@ func (p pages) serveStatic(w http.ResponseWriter, r *http.Request) {
 // render writes a page, whole or not at all.
 func (a *App) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) error {
 	ctx := r.Context()
-	v := view{Path: r.URL.Path, Style: a.pages.style, Icon: a.pages.icon, Now: time.Now(), Data: data}
+	v := view{Path: r.URL.Path, Now: time.Now(), Data: data, static: a.pages.static}
 	var err error
 	// An error page has to come out even when nobody can say who is looking.
 	if v.Viewer, err = a.viewer(ctx); err != nil && status < 400 {

@@ -17,7 +17,8 @@ type signInForm struct {
 	Name    string
 	Next    string // where to go afterwards, checked
 	Stay    bool   // keep me signed in
-	Message string // what to put right
+	Message string // why this page comes
+	Wrong   string // what to put right
 	Seeds   []Seed // accounts to try
 }
 
@@ -41,7 +42,7 @@ func (a *App) signIn(w http.ResponseWriter, r *http.Request, _ sojourn.UserID) e
 	}
 	acc, err := a.accounts.authenticate(r.Context(), form.Name, r.PostFormValue("password"))
 	if errors.Is(err, errWrongPassword) {
-		form.Message = "Wrong name or password."
+		form.Wrong = "Wrong name or password."
 		return a.render(w, r, http.StatusUnauthorized, "sign-in", form)
 	}
 	if err != nil {
@@ -58,10 +59,10 @@ func (a *App) showSignUp(w http.ResponseWriter, r *http.Request, _ sojourn.UserI
 func (a *App) signUp(w http.ResponseWriter, r *http.Request, _ sojourn.UserID) error {
 	form := a.readSignIn(r)
 	password := r.PostFormValue("password")
-	if form.Message = checkName(form.Name); form.Message == "" {
-		form.Message = checkPassword(password)
+	if form.Wrong = checkName(form.Name); form.Wrong == "" {
+		form.Wrong = checkPassword(password)
 	}
-	if form.Message != "" {
+	if form.Wrong != "" {
 		return a.render(w, r, http.StatusUnprocessableEntity, "sign-up", form)
 	}
 	// Not given back: an address can make only so many accounts.
@@ -70,7 +71,7 @@ func (a *App) signUp(w http.ResponseWriter, r *http.Request, _ sojourn.UserID) e
 	}
 	acc, err := a.accounts.create(r.Context(), form.Name, password)
 	if errors.Is(err, errNameTaken) {
-		form.Message = "This name is taken. Choose another one."
+		form.Wrong = "This name is taken. Choose another one."
 		return a.render(w, r, http.StatusConflict, "sign-up", form)
 	}
 	if err != nil {
@@ -101,7 +102,7 @@ func (a *App) welcome(w http.ResponseWriter, r *http.Request, acc account, form 
 func (a *App) slowDown(w http.ResponseWriter, r *http.Request, page string, form signInForm, wait time.Duration) error {
 	seconds := int(math.Ceil(wait.Seconds()))
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
-	form.Message = fmt.Sprintf("Too many attempts from your address. Try again in %d seconds.", seconds)
+	form.Wrong = fmt.Sprintf("Too many attempts from your address. Try again in %d seconds.", seconds)
 	return a.render(w, r, http.StatusTooManyRequests, page, form)
 }
 
