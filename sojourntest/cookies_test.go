@@ -70,7 +70,7 @@ func TestCookieThatABrowserRefusesFailsTheTest(t *testing.T) {
 		{"secure prefix without Secure", "", "__Secure-s=1; Path=/", "__Secure- without Secure"},
 		{"SameSite=None without Secure", "", "s=1; SameSite=None", "SameSite=None without Secure"},
 		{"foreign Domain", "", "s=1; Domain=example.net", "not that of example.com"},
-		{"Secure over http", "http://example.com", "s=1; Secure", "came over http"},
+		{"Secure over http", "http://example.com", "s=1; Secure", "in a response over http"},
 		{"too big", "", "s=" + strings.Repeat("x", 4096), "longer than 4096 bytes"},
 		{"no name", "", "=1", "invalid cookie name"},
 	} {

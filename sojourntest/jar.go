@@ -45,7 +45,7 @@ func (j *jar) set(u *url.URL, line string) error {
 	}
 	if d := strings.ToLower(strings.TrimPrefix(c.Domain, ".")); d != "" {
 		if !domainMatch(s.domain, d) {
-			return fmt.Errorf("Domain=%s is not that of %s", c.Domain, u.Hostname())
+			return fmt.Errorf("the domain %s is not that of %s", c.Domain, u.Hostname())
 		}
 		s.domain, s.hostOnly = d, false
 	}
@@ -67,7 +67,7 @@ func (j *jar) set(u *url.URL, line string) error {
 
 func checkSecure(u *url.URL, c *http.Cookie) error {
 	if c.Secure && u.Scheme != "https" && !isLoopback(u.Hostname()) {
-		return errors.New("Secure, but the response came over http")
+		return errors.New("a Secure cookie in a response over http")
 	}
 	if c.SameSite == http.SameSiteNoneMode && !c.Secure {
 		return errors.New("SameSite=None without Secure")
