@@ -132,7 +132,7 @@ func (a *App) routes() http.Handler {
 	mux.Handle("POST /admin/delete", s.Connected(a.deleteUser, sojourn.Allow(admins)))
 
 	// No guard: nothing fires, no cookie is set.
-	mux.HandleFunc("GET /static/{file}", a.pages.serveStatic)
+	mux.HandleFunc("GET /static/{file}", a.serveStatic)
 	mux.HandleFunc("/", a.notFound)
 	return mux
 }

@@ -83,9 +83,14 @@ func address(file string) (string, error) {
 	return "/static/" + file + "?v=" + hex.EncodeToString(sum[:6]), nil
 }
 
-func (p pages) serveStatic(w http.ResponseWriter, r *http.Request) {
+func (a *App) serveStatic(w http.ResponseWriter, r *http.Request) {
+	file := "static/" + r.PathValue("file")
+	if info, err := fs.Stat(files, file); err != nil || info.IsDir() {
+		a.notFound(w, r)
+		return
+	}
 	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	http.ServeFileFS(w, r, files, "static/"+r.PathValue("file"))
+	http.ServeFileFS(w, r, files, file)
 }
 
 // render writes a page, whole or not at all.
