@@ -80,8 +80,10 @@ func RefsPerRequest(dir string) (*Set, error) {
 	for i, s := range []*Sojourn{memory, durable} {
 		for _, page := range []struct{ name, path string }{
 			{"page", pathGuard},
-			{"volatile-get", pathGet}, {"volatile-set", pathSet},
-			{"persistent-get", pathKeepGet}, {"persistent-set", pathKeepSet},
+			{"volatile-get", pathGet},
+			{"volatile-set", pathSet},
+			{"persistent-get", pathKeepGet},
+			{"persistent-set", pathKeepSet},
 		} {
 			c, err := s.guardInTabs(s.Name+"-"+page.name, page.path, callers[i])
 			if err != nil {
