@@ -37,5 +37,81 @@ const (
 	EndUserGone      EndReason = "user-gone"      // Config.Users says there is no such user
 )
 
-func (s *Site) Sessions(ctx context.Context, user UserID) ([]SessionInfo, error) { panic("skeleton") }
-func (s *Site) EndSession(ctx context.Context, user UserID, id SessionID) error  { panic("skeleton") }
+// Sessions lists the user's sessions, the last opened first. In a request,
+// Current marks the request's own.
+func (s *Site) Sessions(ctx context.Context, user UserID) ([]SessionInfo, error) {
+	stored, err := s.store.Sessions(ctx, user)
+	if err != nil {
+		return nil, wrap("listing the user's sessions", err)
+	}
+	var own *session
+	if q, err := s.request(ctx); err == nil {
+		if own, err = q.identify(ctx); err != nil {
+			return nil, err
+		}
+	}
+	now := time.Now().UnixMilli()
+	list := make([]SessionInfo, 0, len(stored))
+	for i := range stored {
+		st := &stored[i]
+		e, _ := s.sessions.get(&st.Key)
+		if e == nil {
+			e = newSession(st)
+		}
+		if !s.alive(e, now) {
+			continue
+		}
+		in := info(st)
+		if seen := fromMillis(e.seen.Load()); seen.After(in.LastSeen) {
+			in.LastSeen = seen
+		}
+		in.Current = own != nil && own.key == st.Key
+		list = append(list, in)
+	}
+	return list, nil
+}
+
+// EndSession ends one of the user's sessions from anywhere: its tabs are told
+// that it was revoked. If it is the session of this request, EndSession is
+// Disconnect. It returns ErrNoSuchSession if the user has no session of that
+// id.
+func (s *Site) EndSession(ctx context.Context, user UserID, id SessionID) error {
+	stored, err := s.store.Sessions(ctx, user)
+	if err != nil {
+		return wrap("looking for the session", err)
+	}
+	for i := range stored {
+		st := &stored[i]
+		if st.ID != id {
+			continue
+		}
+		if q, err := s.request(ctx); err == nil {
+			own, err := q.identify(ctx)
+			if err != nil {
+				return err
+			}
+			if own != nil && own.key == st.Key {
+				return q.close(ctx, EndDisconnect)
+			}
+		}
+		ended, err := s.endSession(ctx, st.Key, user, EndRevoked)
+		if err != nil {
+			return err
+		}
+		if len(ended) == 0 {
+			return ErrNoSuchSession
+		}
+		s.announce(ctx, ended, EndRevoked)
+		return nil
+	}
+	return ErrNoSuchSession
+}
+
+// info is what may be shown of a stored session.
+func info(st *StoredSession) SessionInfo {
+	return SessionInfo{
+		ID: st.ID, User: st.User,
+		OpenedAt: st.OpenedAt, LastSeen: st.LastSeen, ExpiresAt: st.ExpiresAt,
+		UserAgent: st.UserAgent, RemoteAddr: st.RemoteAddr,
+	}
+}

@@ -47,9 +47,9 @@ type Store interface {
 
 	// CreateBrowser adds a browser, or does nothing if there is one of its
 	// key. If more than limit browsers then come from its Subnet, the least
-	// recently seen others are removed, with their values; limit 0 means no
-	// limit.
-	CreateBrowser(ctx context.Context, b StoredBrowser, limit int) error
+	// recently seen others are removed, with their values, and returned;
+	// limit 0 means no limit.
+	CreateBrowser(ctx context.Context, b StoredBrowser, limit int) (evicted []Key, err error)
 
 	// Browser returns the browser of key, or ErrNotFound.
 	Browser(ctx context.Context, key Key) (StoredBrowser, error)
@@ -74,9 +74,10 @@ type Store interface {
 	// not exist, it removes nothing and returns ErrNotFound.
 	DropValues(ctx context.Context, owner Owner, tab string, session Key) error
 
-	// Tabs returns the ids of the tabs of which owner has values, the one
-	// whose deadline comes first first.
-	Tabs(ctx context.Context, owner Owner) ([]string, error)
+	// Tabs returns the tabs of which owner has values, the one whose Deadline
+	// comes first first. A tab's deadline is the latest that a Write or Touch
+	// gave it.
+	Tabs(ctx context.Context, owner Owner) ([]StoredTab, error)
 
 	// Touch moves LastSeen and Deadline of sessions, browsers and tabs. What
 	// does not exist is passed over and never made; nothing moves backwards.
@@ -200,6 +201,12 @@ type ValueKey struct {
 type StoredValue struct {
 	Data    []byte
 	Version int64
+}
+
+// StoredTab is a tab that has values.
+type StoredTab struct {
+	ID       string
+	Deadline time.Time // when its values are removed unless it is touched before; zero: never
 }
 
 // AnyVersion in a Write sets the value whatever is there.

@@ -63,8 +63,35 @@ const (
 	CodePermissionDenied = "permission_denied" // 403
 	CodeCrossOrigin      = "cross_origin"      // 403: an unsafe request from a foreign origin
 	CodeSessionEnded     = "session_ended"     // 401: the session ended while the request ran
+	CodeNotFound         = "not_found"         // 404: no such endpoint or function
+	CodeMethod           = "method"            // 405: not called with POST
+	CodeTooLarge         = "too_large"         // 413: the body is larger than the server takes
+	CodeContentType      = "content_type"      // 415: the body is not application/json
+	CodeMalformed        = "malformed"         // 400: the body is not the JSON that was expected
 	CodeInternal         = "internal"          // 500
 )
+
+// Status is the HTTP status of an error's code; 500 for one it does not know.
+func Status(code string) int {
+	switch code {
+	case CodeNotConnected, CodeSessionEnded:
+		return 401
+	case CodePermissionDenied, CodeCrossOrigin:
+		return 403
+	case CodeNotFound:
+		return 404
+	case CodeMethod:
+		return 405
+	case CodeTooLarge:
+		return 413
+	case CodeContentType:
+		return 415
+	case CodeMalformed:
+		return 400
+	default:
+		return 500
+	}
+}
 
 // Errors that servers and clients share.
 var (

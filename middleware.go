@@ -1,0 +1,152 @@
+package sojourn
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/sojourn-go/sojourn/protocol"
+)
+
+// Middleware puts the state of the request where the site's other functions
+// find it, refuses unsafe requests from foreign origins with 403, and serves
+// the client's endpoints under Config.Path. One per site, outermost. It looks
+// nothing up and writes nothing: a handler that never asks pays for one small
+// allocation.
+func (s *Site) Middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.crossing.Check(r); err != nil {
+			s.log.WarnContext(r.Context(), "sojourn: refused", "error", err, "method", r.Method, "path", r.URL.Path)
+			s.fail(w, r, errCrossOrigin)
+			return
+		}
+		if _, ok := r.Context().Value(s).(*request); ok { // Middleware twice
+			next.ServeHTTP(w, r)
+			return
+		}
+		q := &request{Context: r.Context(), site: s}
+		q.w.ResponseWriter = w
+		q.r = r.WithContext(q)
+		if strings.HasPrefix(r.URL.Path, s.path) {
+			next = s.endpoints
+		}
+		next.ServeHTTP(q.w.wrap(), q.r)
+	})
+}
+
+var errCrossOrigin error = &protocol.Error{Code: protocol.CodeCrossOrigin, Message: "sojourn: an unsafe request from another origin"}
+
+// Value makes the request the carrier of its own state: the site is the key.
+func (q *request) Value(key any) any {
+	if s, ok := key.(*Site); ok && s == q.site {
+		return q
+	}
+	return q.Context.Value(key)
+}
+
+// request is the state of this site's request that ctx belongs to.
+func (s *Site) request(ctx context.Context) (*request, error) {
+	if q, ok := ctx.Value(s).(*request); ok {
+		return q, nil
+	}
+	return nil, ErrNoRequest
+}
+
+// writer knows whether the response has started. wrap gives it the optional
+// methods that the ResponseWriter below it has.
+type writer struct {
+	http.ResponseWriter
+	started bool
+}
+
+// WriteHeader notes that the response starts, unless the status is informational.
+func (w *writer) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		w.started = true
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write notes that the response starts.
+func (w *writer) Write(p []byte) (int, error) {
+	w.started = true
+	return w.ResponseWriter.Write(p)
+}
+
+// WriteString notes that the response starts.
+func (w *writer) WriteString(s string) (int, error) {
+	w.started = true
+	return io.WriteString(w.ResponseWriter, s)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *writer) flush() {
+	w.started = true
+	w.ResponseWriter.(http.Flusher).Flush()
+}
+
+// FlushError is what http.ResponseController calls first.
+func (w *writer) FlushError() error {
+	w.started = true
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+func (w *writer) readFrom(r io.Reader) (int64, error) {
+	w.started = true
+	return w.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
+}
+
+func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := w.ResponseWriter.(http.Hijacker).Hijack()
+	if err == nil {
+		w.started = true
+	}
+	return conn, rw, err
+}
+
+func (w *writer) push(target string, opts *http.PushOptions) error {
+	return w.ResponseWriter.(http.Pusher).Push(target, opts)
+}
+
+// wrap is the writer with what net/http's servers offer: HTTP/1 flushes,
+// hijacks and reads from files; HTTP/2 flushes and pushes; others perhaps flush.
+func (w *writer) wrap() http.ResponseWriter {
+	_, flusher := w.ResponseWriter.(http.Flusher)
+	if !flusher {
+		return w
+	}
+	if _, ok := w.ResponseWriter.(http.Pusher); ok {
+		return http2Writer{flushWriter{w}}
+	}
+	_, hijacker := w.ResponseWriter.(http.Hijacker)
+	_, readerFrom := w.ResponseWriter.(io.ReaderFrom)
+	switch {
+	case hijacker && readerFrom:
+		return http1Writer{hijackWriter{flushWriter{w}}}
+	case hijacker:
+		return hijackWriter{flushWriter{w}}
+	default:
+		return flushWriter{w}
+	}
+}
+
+type flushWriter struct{ *writer }
+
+func (w flushWriter) Flush() { w.flush() }
+
+type http2Writer struct{ flushWriter }
+
+func (w http2Writer) Push(target string, opts *http.PushOptions) error { return w.push(target, opts) }
+
+type hijackWriter struct{ flushWriter }
+
+func (w hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
+
+type http1Writer struct{ hijackWriter }
+
+func (w http1Writer) ReadFrom(r io.Reader) (int64, error) { return w.readFrom(r) }

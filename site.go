@@ -1,0 +1,202 @@
+package sojourn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sojourn-go/sojourn/protocol"
+)
+
+// Site is a web application's sessions: who is connected, from which browser
+// and tab, and their state. Make one with New, put its Middleware outermost,
+// and Close it in the end. Its methods may be called from any goroutine. It
+// stands for ~sitedata of Os_session.
+type Site struct {
+	cfg      Config
+	store    Store
+	log      *slog.Logger
+	timeouts millis
+	limits   Limits
+	names    cookieNames
+	path     string
+	crossing *http.CrossOriginProtection
+
+	actions   actions
+	endpoints http.Handler
+	sessions  sessionTable
+	browsers  browserTable
+	users     userTable
+	tabs      tabIssuer
+	strays    strays
+	opening   onceTable
+	values    values        // of SiteScope
+	doubt     atomic.Uint32 // counts store writes of unknown outcome; entries of an earlier count ask the store again
+	touches   toucher
+	refs      refNames
+
+	stop    context.CancelFunc
+	stopped sync.WaitGroup
+	closed  sync.Once
+	err     error // of Close
+}
+
+// millis are the Timeouts in milliseconds; never is 0.
+type millis struct{ idle, absolute, tab, browser, touch, touchBrowser int64 }
+
+// New makes a Site. It returns an error for a Config that cannot be meant:
+// a cookie name or path that browsers would refuse, a malformed origin.
+func New(cfg Config) (*Site, error) {
+	s := &Site{cfg: cfg, store: cfg.Store, log: cfg.Logger, limits: cfg.Limits, path: cfg.Path}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.path == "" {
+		s.path = protocol.DefaultPath
+	}
+	if !strings.HasPrefix(s.path, "/") || !strings.HasSuffix(s.path, "/") || s.path == "/" {
+		return nil, fmt.Errorf("sojourn: Config.Path is %q: it must begin and end with a slash and be more than one", s.path)
+	}
+	if s.cfg.ErrorHandler == nil {
+		s.cfg.ErrorHandler = s.defaultErrorHandler
+	}
+	var err error
+	if s.names, err = newCookieNames(&s.cfg.Cookie); err != nil {
+		return nil, err
+	}
+	if s.cfg.Cookie.Insecure {
+		s.log.Warn("sojourn: CookieConfig.Insecure is set: cookies travel over plain HTTP; for development only")
+	}
+	s.crossing = http.NewCrossOriginProtection()
+	for _, origin := range cfg.TrustedOrigins {
+		if err := s.crossing.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("sojourn: Config.TrustedOrigins: %w", err)
+		}
+	}
+	if s.timeouts, err = newMillis(cfg.Timeouts); err != nil {
+		return nil, err
+	}
+	setDefault(&s.limits.SessionsPerUser, 50)
+	s.limits.SessionsPerUser = max(s.limits.SessionsPerUser, 0) // a Store's 0 is no limit
+	setDefault(&s.limits.TabsPerBrowser, 50)
+	setDefault(&s.limits.AnonymousPerSubnet, 10_000)
+	if s.limits.TabsPerBrowser < 0 || s.limits.AnonymousPerSubnet < 0 {
+		return nil, errors.New("sojourn: Config.Limits: TabsPerBrowser and AnonymousPerSubnet cannot be negative")
+	}
+	if s.store == nil {
+		s.store = newMemoryStore()
+	}
+	s.tabs.init()
+	s.endpoints = s.newEndpoints()
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.touches.init()
+	s.stopped.Go(func() { s.keepTouched(ctx) })
+	s.stopped.Go(func() { s.keepSwept(ctx) })
+	s.stopped.Go(func() { s.keepInformed(ctx) })
+	return s, nil
+}
+
+// Close stops every goroutine that New started, writes what is still to be
+// written, and closes the store. Requests still running fail.
+func (s *Site) Close() error {
+	s.closed.Do(func() {
+		s.stop()
+		s.stopped.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		s.err = errors.Join(s.flush(ctx, true), s.store.Close())
+	})
+	return s.err
+}
+
+func newMillis(t Timeouts) (millis, error) {
+	setDefault(&t.Idle, 14*24*time.Hour)
+	setDefault(&t.Absolute, 90*24*time.Hour)
+	setDefault(&t.Tab, 10*time.Minute)
+	setDefault(&t.Browser, 400*24*time.Hour)
+	if t.Tab < 0 || t.Browser < 0 {
+		return millis{}, errors.New("sojourn: Config.Timeouts: Tab and Browser cannot be negative")
+	}
+	for _, d := range []time.Duration{t.Idle, t.Absolute, t.Tab, t.Browser} {
+		if d > 0 && d < time.Millisecond {
+			return millis{}, fmt.Errorf("sojourn: Config.Timeouts: %v is less than a millisecond", d)
+		}
+	}
+	m := millis{
+		idle:     max(t.Idle.Milliseconds(), 0),
+		absolute: max(t.Absolute.Milliseconds(), 0),
+		tab:      t.Tab.Milliseconds(),
+		browser:  t.Browser.Milliseconds(),
+	}
+	m.touch, m.touchBrowser = time.Minute.Milliseconds(), time.Hour.Milliseconds()
+	if m.idle > 0 {
+		m.touch = min(m.touch, m.idle/20)
+	}
+	m.touchBrowser = min(m.touchBrowser, m.browser/20)
+	return m, nil
+}
+
+func setDefault[T int | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// cookieNames are the names of a site's cookies.
+type cookieNames struct {
+	session, browser string
+	stem             string // of the hierarchies' names
+}
+
+func newCookieNames(c *CookieConfig) (cookieNames, error) {
+	if c.Name == "" {
+		c.Name = "sojourn"
+	}
+	if !validName(c.Name) {
+		return cookieNames{}, fmt.Errorf("sojourn: CookieConfig.Name is %q: only letters, digits, - and _ will do", c.Name)
+	}
+	switch c.SameSite {
+	case 0:
+		c.SameSite = http.SameSiteLaxMode
+	case http.SameSiteDefaultMode, http.SameSiteLaxMode, http.SameSiteStrictMode, http.SameSiteNoneMode:
+	default:
+		return cookieNames{}, fmt.Errorf("sojourn: CookieConfig.SameSite is %d, which is none of http's", c.SameSite)
+	}
+	if c.SameSite == http.SameSiteNoneMode && c.Insecure {
+		return cookieNames{}, errors.New("sojourn: CookieConfig: browsers drop SameSite=None cookies that are not Secure")
+	}
+	stem := "__Host-" + c.Name
+	if c.Insecure {
+		stem = c.Name
+	}
+	return cookieNames{session: stem, browser: stem + "-browser", stem: stem + "-"}, nil
+}
+
+// of is the name of the cookie of a hierarchy.
+func (n *cookieNames) of(hierarchy string) string {
+	switch hierarchy {
+	case anonymousHierarchy:
+		return n.session
+	case independentHierarchy:
+		return n.browser
+	default:
+		return n.stem + hierarchy
+	}
+}
+
+func validName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 64
+}

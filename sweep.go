@@ -1,0 +1,319 @@
+package sojourn
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+func nowMillis() int64 { return time.Now().UnixMilli() }
+
+// toucher collects what was in use and is to be written to the store. Each
+// session and browser is in it at most once; it is written when what the store
+// knows is Timeouts' touch interval old, or left for later.
+type toucher struct {
+	mu       sync.Mutex
+	sessions []*session
+	browsers []*browser
+	tabs     map[*tab]struct{}
+	wake     chan struct{}
+}
+
+func (t *toucher) init() {
+	t.tabs = make(map[*tab]struct{})
+	t.wake = make(chan struct{}, 1)
+}
+
+func (t *toucher) session(e *session, now int64) {
+	see(&e.seen, now)
+	if e.state.Load()&statePending != 0 || e.saved.Load() >= now {
+		return
+	}
+	if old := e.state.Or(statePending); old&statePending != 0 {
+		return
+	}
+	t.mu.Lock()
+	t.sessions = append(t.sessions, e)
+	t.mu.Unlock()
+	t.poke()
+}
+
+func (t *toucher) browser(b *browser, now int64) {
+	see(&b.seen, now)
+	if !b.stored.Load() || b.saved.Load() >= now || b.pending.Swap(true) {
+		return
+	}
+	t.mu.Lock()
+	t.browsers = append(t.browsers, b)
+	t.mu.Unlock()
+	t.poke()
+}
+
+// tab notes the use of a tab of which the store has values.
+func (t *toucher) tab(tab *tab) {
+	if len(tab.storedOwners()) == 0 {
+		return
+	}
+	t.mu.Lock()
+	t.tabs[tab] = struct{}{}
+	t.mu.Unlock()
+	t.poke()
+}
+
+func (t *toucher) poke() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flushEvery is how often what is due is written.
+func (s *Site) flushEvery() time.Duration {
+	every := min(s.timeouts.touch, s.timeouts.tab/20) / 4
+	return min(max(time.Duration(every)*time.Millisecond, 5*time.Millisecond), 2*time.Second)
+}
+
+// keepTouched writes last uses to the store, while there are any.
+func (s *Site) keepTouched(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.touches.wake:
+		}
+		for s.touches.some() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(s.flushEvery()):
+			}
+			if err := s.flush(ctx, false); err != nil && ctx.Err() == nil {
+				s.log.WarnContext(ctx, "sojourn: writing when sessions were last seen", "error", err)
+			}
+		}
+	}
+}
+
+func (t *toucher) some() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.sessions)+len(t.browsers)+len(t.tabs) > 0
+}
+
+// flush writes the last uses that are due, or all.
+func (s *Site) flush(ctx context.Context, all bool) error {
+	t, now := &s.touches, nowMillis()
+	var batch []Touch
+	t.mu.Lock()
+	sessions, browsers, tabs := t.sessions, t.browsers, t.tabs
+	t.sessions, t.browsers, t.tabs = nil, nil, make(map[*tab]struct{})
+	t.mu.Unlock()
+	var later []*session
+	for _, e := range sessions {
+		if !all && now-e.saved.Load() < s.timeouts.touch {
+			later = append(later, e)
+			continue
+		}
+		e.state.And(^uint32(statePending)) // before seen is read, so that no use is missed
+		seen := e.seen.Load()
+		if e.ended() {
+			continue
+		}
+		batch = append(batch, Touch{
+			Owner:    Owner{Kind: OwnerSession, Key: e.key},
+			LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
+		})
+		see(&e.saved, seen)
+	}
+	var laterBrowsers []*browser
+	for _, b := range browsers {
+		if !all && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
+			laterBrowsers = append(laterBrowsers, b)
+			continue
+		}
+		b.pending.Store(false)
+		seen := b.seen.Load()
+		if b.ended.Load() {
+			continue
+		}
+		batch = append(batch, Touch{
+			Owner:    Owner{Kind: OwnerBrowser, Key: b.key},
+			LastSeen: fromMillis(seen), Deadline: fromMillis(s.browserDeadline(b.hierarchy, seen)),
+		})
+		see(&b.saved, seen)
+	}
+	for tab := range tabs {
+		owners, seen := tab.storedOwners(), tab.lastSeen()
+		for _, owner := range owners {
+			batch = append(batch, Touch{
+				Owner: owner, Tab: tab.id,
+				LastSeen: fromMillis(seen), Deadline: fromMillis(seen + s.timeouts.tab),
+			})
+		}
+	}
+	t.mu.Lock()
+	t.sessions = append(t.sessions, later...)
+	t.browsers = append(t.browsers, laterBrowsers...)
+	t.mu.Unlock()
+	if len(batch) == 0 {
+		return nil
+	}
+	return s.store.Touch(ctx, batch)
+}
+
+// touchBrowser is how old the store's word of a browser may get.
+func (s *Site) touchBrowser(hierarchy string) int64 {
+	if hierarchy == anonymousHierarchy && s.timeouts.idle != 0 {
+		return s.timeouts.touch
+	}
+	return s.timeouts.touchBrowser
+}
+
+func (t *tab) lastSeen() int64 {
+	set := &t.browser.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	return t.seen
+}
+
+// expire ends a session whose time has come.
+func (s *Site) expire(ctx context.Context, e *session) error {
+	ended, err := s.endSession(ctx, e.key, e.user, EndExpired)
+	if err == nil {
+		s.announce(ctx, ended, EndExpired)
+	}
+	return err
+}
+
+// sweepEvery is how often what has expired is looked for.
+func (s *Site) sweepEvery() time.Duration {
+	every := min(s.timeouts.tab, s.timeouts.browser)
+	for _, t := range []int64{s.timeouts.idle, s.timeouts.absolute} {
+		if t != 0 {
+			every = min(every, t)
+		}
+	}
+	return min(max(time.Duration(every/20)*time.Millisecond, 5*time.Millisecond), time.Minute)
+}
+
+// keepSwept removes what has expired and nobody asked for.
+func (s *Site) keepSwept(ctx context.Context) {
+	every := s.sweepEvery()
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "sojourn: removing what has expired", "error", err)
+		}
+	}
+}
+
+// sweep removes what has expired. Requests see to the exact time; sweep comes a
+// little later, so that a use that is not written yet is not overlooked.
+func (s *Site) sweep(ctx context.Context) error {
+	if err := s.flush(ctx, false); err != nil {
+		return err
+	}
+	now := nowMillis()
+	err := s.sweepStore(ctx, now-2*s.flushEvery().Milliseconds())
+	s.strays.expire(now, s.timeouts.tab)
+	return errors.Join(err, s.sweepBrowsers(ctx, now), s.sweepUsers(ctx))
+}
+
+func (s *Site) sweepStore(ctx context.Context, now int64) error {
+	for {
+		ended, more, err := s.store.Expire(ctx, fromMillis(now), 1000)
+		if err != nil {
+			return err
+		}
+		for i := range ended {
+			s.sessions.remove(&ended[i].Key)
+		}
+		s.announceSafely(ctx, ended, EndExpired)
+		if !more {
+			return nil
+		}
+	}
+}
+
+// announceSafely is announce where no server catches a panic.
+func (s *Site) announceSafely(ctx context.Context, ended []StoredSession, reason EndReason) {
+	for i := range ended {
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					s.log.ErrorContext(ctx, "sojourn: an OnSessionEnd action panicked", "panic", p)
+				}
+			}()
+			s.announce(ctx, ended[i:i+1], reason)
+		}()
+	}
+}
+
+// sweepBrowsers removes tabs that were not used, and what is known of browsers
+// that hold nothing here.
+func (s *Site) sweepBrowsers(ctx context.Context, now int64) (err error) {
+	for _, b := range s.browsers.all() {
+		expired, left := b.tabs.takeExpired(now, s.timeouts.tab)
+		for _, t := range expired {
+			err = errors.Join(err, s.dropTab(ctx, t))
+		}
+		keep := s.browserTimeout(b.hierarchy)
+		if v := b.vals.Load(); v == nil || v.empty() {
+			keep = s.timeouts.tab // it can be had from the store again, or from its session
+		}
+		if !left && now >= b.seen.Load()+keep && !b.pending.Load() {
+			s.browsers.forget(b)
+		}
+	}
+	s.browsers.forgetDropped(now - s.timeouts.tab)
+	return err
+}
+
+// sweepUsers removes the volatile state of users who have no session.
+func (s *Site) sweepUsers(ctx context.Context) error {
+	for _, user := range s.users.all() {
+		mark := s.users.mark(user)
+		stored, err := s.store.Sessions(ctx, user)
+		if err != nil {
+			return err
+		}
+		if len(stored) == 0 {
+			s.users.drop(user, mark)
+		}
+	}
+	return nil
+}
+
+// keepInformed takes in what other servers do.
+func (s *Site) keepInformed(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := s.store.Changes(ctx, func(c Change) { s.changed(c) })
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.WarnContext(ctx, "sojourn: the store's changes stopped", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// changed is told what another server did.
+func (s *Site) changed(c Change) {
+	if c.Ended == nil {
+		return
+	}
+	mark := s.users.mark(c.Ended.User)
+	s.sessions.remove(&c.Ended.Key)
+	if c.Left == 0 {
+		s.users.drop(c.Ended.User, mark)
+	}
+}

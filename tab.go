@@ -1,0 +1,342 @@
+package sojourn
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+)
+
+// A tab's id is a nonce (the time of its start and a counter) and a MAC over
+// it, and over the browser's key if the browser was known then. So the server
+// recognizes the tabs it started without remembering them: a page view that
+// never comes back costs no memory. Only a key of this run makes the MAC: after
+// a restart, and on another server, every tab is new.
+const (
+	tabNonce   = 12
+	tabMAC     = 16
+	tabIDBytes = tabNonce + tabMAC
+	tabIDLen   = (tabIDBytes*8 + 5) / 6
+)
+
+var tabEncoding = base64.RawURLEncoding.Strict()
+
+type tabIssuer struct {
+	aead cipher.AEAD
+	seq  atomic.Uint64
+}
+
+func (i *tabIssuer) init() {
+	var key [32]byte
+	rand.Read(key[:])
+	block, err := aes.NewCipher(key[:])
+	if err == nil {
+		i.aead, err = cipher.NewGCM(block)
+	}
+	if err != nil {
+		panic("sojourn: AES-GCM: " + err.Error()) // both accept this key on every platform
+	}
+}
+
+// tabScratch is the memory that making and checking an id needs; it is part of
+// the request, so that neither allocates.
+type tabScratch struct {
+	id   [tabIDBytes]byte
+	text [tabIDLen]byte
+}
+
+// issue makes the id of a tab that starts now, bound to a browser if not nil.
+func (i *tabIssuer) issue(t *tabScratch, now int64, browser *Key) string {
+	binary.BigEndian.PutUint64(t.id[:8], uint64(now)<<16)
+	binary.BigEndian.PutUint64(t.id[4:12], uint64(uint16(now))<<48|i.seq.Add(1)&(1<<48-1))
+	i.aead.Seal(t.id[:tabNonce], t.id[:tabNonce], nil, boundTo(browser))
+	tabEncoding.Encode(t.text[:], t.id[:])
+	return string(t.text[:])
+}
+
+// check tells when this server issued the id, with the browser's key or, if
+// browser is nil, with none.
+func (i *tabIssuer) check(t *tabScratch, id string, browser *Key) (issued int64, seq uint64, ok bool) {
+	if len(id) != tabIDLen {
+		return 0, 0, false
+	}
+	copy(t.text[:], id)
+	if _, err := tabEncoding.Decode(t.id[:], t.text[:]); err != nil {
+		return 0, 0, false
+	}
+	if _, err := i.aead.Open(nil, t.id[:tabNonce], t.id[tabNonce:], boundTo(browser)); err != nil {
+		return 0, 0, false
+	}
+	issued = int64(binary.BigEndian.Uint64(t.id[:8]) >> 16)
+	seq = binary.BigEndian.Uint64(t.id[4:12]) & (1<<48 - 1)
+	return issued, seq, true
+}
+
+func boundTo(browser *Key) []byte {
+	if browser == nil {
+		return nil
+	}
+	return browser[:]
+}
+
+// validTabID reports whether a client's header can be a tab's id at all.
+func validTabID(id string) bool {
+	if len(id) < 22 || len(id) > 64 {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// tab is what this server knows of one tab of a browser: one that came back,
+// or that holds state.
+type tab struct {
+	id      string
+	browser *browser
+	started bool // its start actions have run on this server
+	seen    int64
+	live    int        // open live connections
+	states  []tabState // one per hierarchy and session
+}
+
+// tabState is the state of a tab in one session or browser.
+type tabState struct {
+	owner  Owner
+	vals   *values
+	stored bool // the store has values of it
+}
+
+// tabSet holds the tabs of a browser.
+type tabSet struct {
+	mu      sync.Mutex
+	dead    bool
+	m       map[string]*tab
+	evicted map[string]int64 // tabs whose state had to go, and when: they are new tabs now
+}
+
+// state is the tab's state below owner, made if need be; nil when it is not
+// there or the browser was dropped.
+func (t *tab) state(owner Owner, make bool) *values {
+	set := &t.browser.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	for i := range t.states {
+		if t.states[i].owner == owner {
+			return t.states[i].vals
+		}
+	}
+	if !make || set.dead {
+		return nil
+	}
+	v := new(values)
+	t.states = append(t.states, tabState{owner: owner, vals: v})
+	return v
+}
+
+// noteStored notes that the store has values of the tab below owner.
+func (t *tab) noteStored(owner Owner) {
+	set := &t.browser.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	for i := range t.states {
+		if t.states[i].owner == owner {
+			t.states[i].stored = true
+			return
+		}
+	}
+	t.states = append(t.states, tabState{owner: owner, vals: new(values), stored: true})
+}
+
+// storedOwners are the owners below which the store has values of the tab.
+func (t *tab) storedOwners() (owners []Owner) {
+	set := &t.browser.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	for i := range t.states {
+		if t.states[i].stored {
+			owners = append(owners, t.states[i].owner)
+		}
+	}
+	return owners
+}
+
+// find is the tab of an id if it is still there at now, and marks it used. gone
+// reports that there was one whose state has gone.
+func (b *browser) find(id string, now, timeout int64) (t *tab, gone bool) {
+	set := &b.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	t = set.m[id]
+	if t == nil {
+		_, gone = set.evicted[id]
+		return nil, gone
+	}
+	if t.expired(now, timeout) {
+		return nil, true
+	}
+	t.seen = max(t.seen, now)
+	return t, false
+}
+
+func (t *tab) expired(now, timeout int64) bool { return t.live == 0 && now >= t.seen+timeout }
+
+// join makes an id a tab of the browser. limit is how many of its tabs may hold
+// state; the least recently used others of those are taken out and returned:
+// their state is to be removed.
+func (b *browser) join(id string, now int64, limit int) (t *tab, evicted []*tab) {
+	set := &b.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if t = set.m[id]; t != nil {
+		t.seen = max(t.seen, now)
+		return t, nil
+	}
+	t = &tab{id: id, browser: b, seen: now}
+	if set.dead {
+		return t, nil
+	}
+	if set.m == nil {
+		set.m = make(map[string]*tab)
+	}
+	for len(set.m) >= limit {
+		var oldest *tab
+		for _, o := range set.m {
+			if oldest == nil || o.seen < oldest.seen {
+				oldest = o
+			}
+		}
+		if oldest == nil {
+			break
+		}
+		delete(set.m, oldest.id)
+		oldest.kill()
+		if len(oldest.states) > 0 {
+			set.noteEvicted(oldest.id, now, limit)
+			evicted = append(evicted, oldest)
+		}
+	}
+	set.m[id] = t
+	return t, evicted
+}
+
+// noteEvicted remembers that a tab's state had to go, of as many tabs as may
+// hold state; the set's lock is held.
+func (set *tabSet) noteEvicted(id string, now int64, limit int) {
+	if set.evicted == nil {
+		set.evicted = make(map[string]int64)
+	}
+	if len(set.evicted) >= limit {
+		oldest := id
+		for o, when := range set.evicted {
+			if oldest == id || when < set.evicted[oldest] {
+				oldest = o
+			}
+		}
+		delete(set.evicted, oldest)
+	}
+	set.evicted[id] = now
+}
+
+// kill ends the tab's state on this server; the set's lock is held.
+func (t *tab) kill() {
+	for i := range t.states {
+		t.states[i].vals.kill()
+	}
+}
+
+// killAll ends all tabs of a browser whose state was dropped.
+func (set *tabSet) killAll() {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	for _, t := range set.m {
+		t.kill()
+	}
+	set.dead, set.m = true, nil
+}
+
+// takeExpired takes out the tabs that were not used for timeout, and reports
+// whether any are left.
+func (set *tabSet) takeExpired(now, timeout int64) (expired []*tab, left bool) {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	for id, t := range set.m {
+		if t.expired(now, timeout) {
+			delete(set.m, id)
+			t.kill()
+			expired = append(expired, t)
+		}
+	}
+	for id, when := range set.evicted {
+		if now >= when+timeout {
+			delete(set.evicted, id)
+		}
+	}
+	return expired, len(set.m)+len(set.evicted) > 0
+}
+
+// list is the tabs of which owner has state on this server.
+func (set *tabSet) list(owner Owner) (ids []string) {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	for id, t := range set.m {
+		for i := range t.states {
+			if t.states[i].owner == owner {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// strays are tabs of browsers that are not known because they hold nothing:
+// when they were last seen. There is room for a fixed number; one that has to
+// go may be taken for a new tab sooner than it should.
+type strays struct {
+	mu sync.Mutex
+	m  map[string]int64
+}
+
+const maxStrays = 1 << 16
+
+// seen is when the tab was seen last, or 0.
+func (s *strays) seen(id string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m[id]
+}
+
+func (s *strays) see(id string, now int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m == nil {
+		s.m = make(map[string]int64)
+	}
+	if _, ok := s.m[id]; !ok && len(s.m) >= maxStrays {
+		for some := range s.m {
+			delete(s.m, some)
+			break
+		}
+	}
+	s.m[id] = now
+}
+
+func (s *strays) expire(now, timeout int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, seen := range s.m {
+		if now >= seen+timeout {
+			delete(s.m, id)
+		}
+	}
+	if len(s.m) == 0 {
+		s.m = nil
+	}
+}

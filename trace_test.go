@@ -1,0 +1,188 @@
+package sojourn_test
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/sojourn-go/sojourn"
+)
+
+const visibleTraces = "testdata/traces/visible.json"
+
+var tracesFlag = flag.String("traces", visibleTraces, "replay the scenarios of this `file` (see testdata/traces/README.md)")
+
+// traceStore is a store that scenarios are replayed on.
+type traceStore struct {
+	name    string
+	durable bool // what was stored is there when open is called again
+	divide  int  // 0: a fake clock; else the real one, durations divided by this
+	visible int  // how many scenarios of the visible file it can replay
+	open    func(t *testing.T) (open func() sojourn.Store)
+}
+
+var traceStores = []traceStore{
+	{
+		name: "memory", visible: 48,
+		open: func(*testing.T) func() sojourn.Store { return func() sojourn.Store { return nil } },
+	},
+}
+
+// leavesOut says why a scenario is not for this store, or "".
+func (st *traceStore) leavesOut(sc *traceScenario) string {
+	switch {
+	case sc.needs(needsDurableStore) && !st.durable:
+		return "a durable store"
+	case sc.needs(needsFakeClock) && st.divide != 0:
+		return "a fake clock"
+	}
+	return ""
+}
+
+// replay replays a scenario in a bubble with a clock of its own, or with the
+// real clock and divided durations. The bubble ends only when every goroutine
+// of the site has.
+func (st *traceStore) replay(t *testing.T, sc *traceScenario) (checks traceChecks) {
+	if st.divide != 0 {
+		return replayTrace(sc, st.open(t), st.divide)
+	}
+	synctest.Test(t, func(t *testing.T) { checks = replayTrace(sc, st.open(t), 1) })
+	return checks
+}
+
+func TestTracesOfTheOriginalAgree(t *testing.T) {
+	t.Parallel()
+	traces, err := readTraces(*tracesFlag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range traceStores {
+		t.Run(st.name, func(t *testing.T) {
+			t.Parallel()
+			var agree atomic.Int32
+			replayed := 0
+			left := map[string]int{}
+			t.Run("scenarios", func(t *testing.T) {
+				for i := range traces.Scenarios {
+					sc := &traces.Scenarios[i]
+					if why := st.leavesOut(sc); why != "" {
+						left[why]++
+						continue
+					}
+					replayed++
+					t.Run(sc.Name, func(t *testing.T) {
+						t.Parallel()
+						checks := st.replay(t, sc)
+						for _, d := range checks.disagreed {
+							t.Errorf("%s: %s", sc.Name, d)
+						}
+						if checks.compared == 0 {
+							t.Error("nothing was compared")
+						}
+						if !t.Failed() {
+							agree.Add(1)
+						}
+					})
+				}
+			})
+			t.Logf("%s: %d of %d scenarios agree%s", st.name, agree.Load(), replayed, leftOut(left))
+			if replayed == 0 {
+				t.Error("no scenario was replayed")
+			}
+			if *tracesFlag == visibleTraces && replayed != st.visible {
+				t.Errorf("%d scenarios of %s were replayed, want %d", replayed, visibleTraces, st.visible)
+			}
+		})
+	}
+}
+
+func leftOut(left map[string]int) string {
+	var parts []string
+	for _, why := range []string{"a durable store", "a fake clock"} {
+		if n := left[why]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d need %s", n, why))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// Every expectation of every scenario is made wrong; the replay has to notice
+// each one.
+func TestReplayNoticesEveryWrongExpectation(t *testing.T) {
+	t.Parallel()
+	st := traceStores[0]
+	traces, err := readTraces(visibleTraces)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range traces.Scenarios {
+		sc := &traces.Scenarios[i]
+		if st.leavesOut(sc) != "" {
+			continue
+		}
+		for j := range sc.Steps {
+			spoilStep(&sc.Steps[j])
+		}
+		t.Run(sc.Name, func(t *testing.T) {
+			t.Parallel()
+			checks := st.replay(t, sc)
+			if checks.compared == 0 || len(checks.disagreed) != checks.compared {
+				t.Errorf("%d expectations were compared and %d noticed to be wrong", checks.compared, len(checks.disagreed))
+			}
+		})
+	}
+}
+
+const spoilt = "something else"
+
+func spoilStep(s *traceStep) {
+	spoilOps(s.Do)
+	s.WantError = spoilt
+	s.Want = -1
+	e := s.Expect
+	if e == nil {
+		return
+	}
+	if e.Actions != nil {
+		*e.Actions = append(*e.Actions, spoilt)
+	}
+	for i := range e.ActionsOneOf {
+		e.ActionsOneOf[i] = append(e.ActionsOneOf[i], spoilt)
+	}
+	if e.Result != "" {
+		e.Result = spoilt
+	}
+	for i := range e.ResultOneOf {
+		e.ResultOneOf[i] = spoilt
+	}
+	if e.SessionCookie != "" {
+		e.SessionCookie = spoilt
+	}
+	if e.SetCookie != nil {
+		*e.SetCookie = !*e.SetCookie
+	}
+	if e.Restart != nil {
+		*e.Restart = !*e.Restart
+	}
+}
+
+func spoilOps(ops []traceOp) {
+	for i := range ops {
+		op := &ops[i]
+		spoilOps(op.Do)
+		op.WantError.one, op.WantResult, op.Want.one = spoilt, spoilt, spoilt
+		op.WantError.of = map[string]string{}
+		for _, name := range op.Refs {
+			op.WantError.of[name] = spoilt
+		}
+		for name := range op.Want.of {
+			op.Want.of[name] = spoilt
+		}
+	}
+}

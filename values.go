@@ -1,0 +1,156 @@
+package sojourn
+
+import "sync"
+
+// values is one state on this server: what volatile references hold there,
+// and what is known of persistent ones. The zero value is an empty state.
+type values struct {
+	mu    sync.Mutex
+	dead  bool // the state has gone; nothing may be written to it any more
+	seq   int64
+	slots map[int32]*slot
+}
+
+// slot is one reference in one state.
+type slot struct {
+	v       any   // volatile: a T; persistent: a T that cannot be shared by pointers, else its JSON
+	version int64 // 0: the reference has its initial value
+	stored  bool  // it is a persistent reference's
+	known   bool  // persistent: v and version are what the store has
+	epoch   int64 // persistent: counts what could make a read of the store old
+}
+
+// get is the volatile value of reference i. An ended place has none.
+func (v *values) get(i int32) (x any, version int64) {
+	v.mu.Lock()
+	if s := v.slots[i]; s != nil {
+		x, version = s.v, s.version
+	}
+	v.mu.Unlock()
+	return x, version
+}
+
+// set replaces the volatile value of reference i, or removes it when x is nil
+// (a nil T arrives here inside an interface, as a box). It does so only if the
+// version is still the one given; AnyVersion stands for whatever it is. It
+// reports ErrSessionEnded when the place is no more and ErrConflict.
+func (v *values) set(i int32, x any, remove bool, version int64, p *place) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.dead || p.ended() {
+		return ErrSessionEnded
+	}
+	s := v.slots[i]
+	if version != AnyVersion && version != s.versionOr0() {
+		return ErrConflict
+	}
+	if remove {
+		delete(v.slots, i)
+		return nil
+	}
+	if s == nil {
+		s = v.slot(i)
+	}
+	v.seq++
+	s.v, s.version = x, v.seq
+	return nil
+}
+
+func (s *slot) versionOr0() int64 {
+	if s == nil {
+		return 0
+	}
+	return s.version
+}
+
+// slot is the slot of reference i, made if need be; v.mu is held.
+func (v *values) slot(i int32) *slot {
+	s := v.slots[i]
+	if s == nil {
+		if v.slots == nil {
+			v.slots = make(map[int32]*slot)
+		}
+		s = &slot{}
+		v.slots[i] = s
+	}
+	return s
+}
+
+// known is what is known of persistent reference i without asking the store.
+// If it is not known, epoch is for learn.
+func (v *values) known(i int32) (x any, version int64, known bool, epoch int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := v.slot(i)
+	s.stored = true
+	return s.v, s.version, s.known, s.epoch
+}
+
+// learn notes what a read of the store found that began at epoch, unless it
+// may be old by now.
+func (v *values) learn(i int32, epoch int64, x any, version int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if s := v.slot(i); s.epoch == epoch && !v.dead {
+		s.v, s.version, s.known = x, version, true
+	}
+}
+
+// writing notes that a write to persistent reference i is about to begin:
+// reads under way may be old.
+func (v *values) writing(i int32) (epoch int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := v.slot(i)
+	s.stored = true
+	s.epoch++
+	s.v, s.version, s.known = nil, 0, false
+	return s.epoch
+}
+
+// written notes that the write has ended, well or not. Only if nothing else
+// was written meanwhile is its outcome what the store has.
+func (v *values) written(i int32, epoch int64, x any, version int64, ok bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := v.slot(i)
+	current := s.epoch == epoch
+	s.epoch++
+	s.v, s.version, s.known = nil, 0, false
+	if ok && current && !v.dead {
+		s.v, s.version, s.known = x, version, true
+	}
+}
+
+// clear resets every reference of the state.
+func (v *values) clear() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i, s := range v.slots {
+		if !s.stored {
+			delete(v.slots, i)
+			continue
+		}
+		s.epoch++
+		s.v, s.version, s.known = nil, 0, false
+	}
+}
+
+// kill ends the state for good.
+func (v *values) kill() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.dead, v.slots = true, nil
+}
+
+// empty reports whether no volatile value is held.
+func (v *values) empty() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range v.slots {
+		if !s.stored {
+			return false
+		}
+	}
+	return true
+}
