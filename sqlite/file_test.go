@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sojourn-go/sojourn"
@@ -189,12 +190,17 @@ func filled(t *testing.T, path string) (made []sojourn.StoredSession) {
 	t.Helper()
 	s, err := sqlite.Open(path)
 	ok(t, err)
-	for i := range 500 {
-		n := newSession(sojourn.UserID(fmt.Sprint("user", i)))
-		_, err := s.CreateSession(t.Context(), n, 0)
-		ok(t, err)
-		made = append(made, n)
+	made = make([]sojourn.StoredSession, 500)
+	var wg sync.WaitGroup
+	for i := range made {
+		made[i] = newSession(sojourn.UserID(fmt.Sprint("user", i)))
+		wg.Go(func() {
+			if _, err := s.CreateSession(t.Context(), made[i], 0); err != nil {
+				t.Error(err)
+			}
+		})
 	}
+	wg.Wait()
 	ok(t, s.Close())
 	return made
 }
