@@ -153,7 +153,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		}
 	} else if presented == b.key { // not issued just now: it may stay as long again
 		name := s.names.browser
-		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), s.timeouts.browser)
+		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), 0)
 	}
 	now := time.Now().UnixMilli() // the actions at closing may have taken their time
 	expires := int64(0)

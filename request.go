@@ -314,12 +314,40 @@ func (s *Site) lookupBrowser(ctx context.Context, key Key, hierarchy string, att
 		if b.hierarchy != hierarchy {
 			return nil, nil
 		}
-		if keep := s.browserTimeout(hierarchy); keep != 0 && now >= b.seen.Load()+keep {
-			return nil, s.dropBrowsers(ctx, key)
+		silent, err := s.silent(ctx, b, now)
+		if err != nil {
+			return nil, err
+		}
+		if silent {
+			if err := s.dropBrowsers(ctx, key); err != nil || !attested {
+				return nil, err
+			}
+			continue // the session goes on, so the browser stays the one that it knows
 		}
 		s.touches.browser(b, now)
 		return b, nil
 	}
+}
+
+// silent reports whether a browser has sent nothing for as long as its state is
+// kept. Another server may have seen it since this one did.
+func (s *Site) silent(ctx context.Context, b *browser, now int64) (bool, error) {
+	keep := s.browserTimeout(b.hierarchy)
+	if now < b.seen.Load()+keep {
+		return false, nil
+	}
+	if !s.shared() {
+		return true, nil
+	}
+	st, err := s.store.Browser(ctx, b.key)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return true, nil
+	case err != nil:
+		return false, wrap("asking the store for the browser", err)
+	}
+	see(&b.seen, st.LastSeen.UnixMilli())
+	return now >= b.seen.Load()+keep+s.touchBrowser(b.hierarchy), nil
 }
 
 // browserTimeout is how long a browser's state is kept: an anonymous session
@@ -356,6 +384,7 @@ func (q *request) issueBrowser(hierarchy string, presented Key) (*browser, error
 	tok, key := token.New(token.Anywhere())
 	b := &browser{key: key, hierarchy: hierarchy}
 	b.seen.Store(q.now())
+	b.saved.Store(q.now()) // there is nothing to touch yet
 	s.browsers.inherit(presented, key)
 	for {
 		_, epoch := s.browsers.get(key)
@@ -363,7 +392,7 @@ func (q *request) issueBrowser(hierarchy string, presented Key) (*browser, error
 			break
 		}
 	}
-	keep := s.timeouts.browser
+	keep := int64(0) // Timeouts.Browser begins anew with every request, the cookie's age does not
 	if hierarchy == anonymousHierarchy {
 		keep = s.timeouts.absolute
 	}

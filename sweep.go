@@ -41,7 +41,7 @@ func (t *toucher) session(e *session, now int64) {
 
 func (t *toucher) browser(b *browser, now int64) {
 	see(&b.seen, now)
-	if !b.stored.Load() || b.saved.Load() >= now || b.pending.Swap(true) {
+	if b.saved.Load() >= now || b.pending.Swap(true) {
 		return
 	}
 	t.mu.Lock()
