@@ -188,7 +188,8 @@ func (b *browser) find(id string, now, timeout int64) (t *tab, gone bool) {
 
 func (t *tab) expired(now, timeout int64) bool { return t.live == 0 && now >= t.seen+timeout }
 
-// join makes an id a tab of the browser. limit is how many of its tabs may hold
+// join makes an id a tab of the browser. now is 0 when that is no use of the
+// tab; one that was not known has its time from now all the same. limit is how many of its tabs may hold
 // state; the least recently used others of those are taken out and returned:
 // their state is to be removed.
 func (b *browser) join(id string, now int64, limit int) (t *tab, evicted []*tab) {
@@ -198,6 +199,9 @@ func (b *browser) join(id string, now int64, limit int) (t *tab, evicted []*tab)
 	if t = set.m[id]; t != nil {
 		t.seen = max(t.seen, now)
 		return t, nil
+	}
+	if now == 0 {
+		now = nowMillis()
 	}
 	t = &tab{id: id, browser: b, seen: now}
 	if set.dead {
