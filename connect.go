@@ -167,9 +167,13 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		ExpiresAt: fromMillis(expires), Deadline: s.timeouts.deadline(now, expires),
 		UserAgent: clip(q.r.UserAgent(), 512), RemoteAddr: q.remoteAddr(),
 	}
+	if err := s.touchUser(ctx, user); err != nil {
+		return err
+	}
 	_, epoch := s.sessions.get((*Key)(&key))
 	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
 	if err != nil {
+		s.doubt.Add(1) // if it happened all the same, others may have ended for it
 		return wrap("storing the session", err)
 	}
 	s.users.connected(user)

@@ -110,6 +110,7 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	t.sessions, t.browsers, t.tabs = nil, nil, make(map[*tab]struct{})
 	t.mu.Unlock()
 	var later []*session
+	var done []func(ok bool) // what the outcome of the write changes
 	for _, e := range sessions {
 		if !all && now-e.saved.Load() < s.timeouts.touch {
 			later = append(later, e)
@@ -124,7 +125,13 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 			Owner:    Owner{Kind: OwnerSession, Key: e.key},
 			LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
 		})
-		see(&e.saved, seen)
+		done = append(done, func(ok bool) {
+			if ok {
+				see(&e.saved, seen)
+			} else {
+				t.session(e, seen)
+			}
+		})
 	}
 	var laterBrowsers []*browser
 	for _, b := range browsers {
@@ -141,7 +148,13 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 			Owner:    Owner{Kind: OwnerBrowser, Key: b.key},
 			LastSeen: fromMillis(seen), Deadline: fromMillis(s.browserDeadline(b.hierarchy, seen)),
 		})
-		see(&b.saved, seen)
+		done = append(done, func(ok bool) {
+			if ok {
+				see(&b.saved, seen)
+			} else {
+				t.browser(b, seen)
+			}
+		})
 	}
 	for tab := range tabs {
 		owners, seen := tab.storedOwners(), tab.lastSeen()
@@ -159,7 +172,47 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	return s.store.Touch(ctx, batch)
+	err := s.store.Touch(ctx, batch)
+	for _, f := range done {
+		f(err == nil)
+	}
+	if err != nil {
+		for tab := range tabs {
+			t.tab(tab)
+		}
+	}
+	return err
+}
+
+// touchUser writes the last uses of a user who has as many sessions as may be:
+// the store is about to choose the one that was not used for longest.
+func (s *Site) touchUser(ctx context.Context, user UserID) error {
+	if s.limits.SessionsPerUser == 0 {
+		return nil
+	}
+	stored, err := s.store.Sessions(ctx, user)
+	if err != nil {
+		return wrap("listing the user's sessions", err)
+	}
+	if len(stored) < s.limits.SessionsPerUser {
+		return nil
+	}
+	var batch []Touch
+	for i := range stored {
+		e, _ := s.sessions.get(&stored[i].Key)
+		if e == nil || e.seen.Load() <= stored[i].LastSeen.UnixMilli() {
+			continue
+		}
+		seen := e.seen.Load()
+		batch = append(batch, Touch{
+			Owner:    Owner{Kind: OwnerSession, Key: e.key},
+			LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
+		})
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	return wrap("writing when the user's sessions were last seen", s.store.Touch(ctx, batch))
 }
 
 // touchBrowser is how old the store's word of a browser may get.
