@@ -85,30 +85,28 @@ func (s *Site) Connect(ctx context.Context, user UserID, opts ...ConnectOption) 
 			err = errors.Join(err, q.abandon(ctx))
 		}
 	}
-	return errors.Join(err, s.tellConnected(ctx, q, ended, err == nil))
+	s.tellConnected(ctx, q, ended, err == nil)
+	return err
 }
 
 // tellConnected tells the other tabs of the browser that somebody connected,
-// or, if that failed, that the session that was open has ended.
-func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSession, connected bool) error {
+// or, if that failed, that the session that was open has ended. That other
+// servers cannot be told undoes neither: they will find out by themselves.
+func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSession, connected bool) {
 	n := liveNotice{keys: ownKeys(ended), reason: string(EndDisconnect), except: q.except()}
-	if connected {
-		sess, err := q.identify(ctx)
-		if err != nil {
-			return err
-		}
-		_, presented, err := q.browserOf(ctx, independentHierarchy)
-		if err != nil {
-			return err
-		}
+	q.mu.Lock()
+	if sess := q.sess; connected && sess != nil {
 		n.reason = protocol.ReasonConnected
-		n.keys = append(n.keys, sess.browser, presented)
+		n.keys = append(n.keys, sess.browser, q.slot(independentHierarchy).presented)
 		n.session, n.user = sess.key, sess.user
 	}
+	q.mu.Unlock()
 	if len(n.keys) == 0 {
-		return nil
+		return
 	}
-	return s.tell(ctx, n)
+	if err := s.tell(ctx, n); err != nil {
+		s.log.WarnContext(ctx, "sojourn: telling the tabs on other servers", "error", err)
+	}
 }
 
 // ownKeys are the keys under which the tabs of sessions can be told.
@@ -223,18 +221,24 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.sess == nil {
+		return ErrSessionEnded // an action ended it
+	}
 	if !q.tab.started {
 		q.tab.started, q.tab.announce = true, true
 	}
-	if q.sess != nil {
-		q.sess.state.Or(stateOpened)
-	}
+	q.sess.state.Or(stateOpened)
 	return nil
 }
 
-// abandon ends a session whose opening failed.
+// abandon ends a session whose opening failed, perhaps because the context is
+// done. If the store fails, too, its token is at least not sent.
 func (q *request) abandon(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
 	ended, err := q.end(ctx, EndDisconnect)
+	if err != nil {
+		q.becomeNobody()
+	}
 	q.site.announce(ctx, ended, EndDisconnect)
 	return err
 }
@@ -296,13 +300,15 @@ func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSess
 		if ended, err = q.site.endSession(ctx, sess.key, sess.user, reason); err != nil {
 			return nil, err
 		}
+		q.becomeNobody() // the cookie named the session, so there is no anonymous state
+		return ended, nil
 	}
 	anonymous, _, err := q.browserOf(ctx, anonymousHierarchy)
 	if err == nil && anonymous != nil {
 		err = q.site.dropBrowsers(ctx, anonymous.key)
 	}
 	q.becomeNobody()
-	return ended, err
+	return nil, err
 }
 
 // becomeNobody makes the request nobody's: its session has ended.
