@@ -380,11 +380,17 @@ func (q *request) issueBrowser(hierarchy string, presented Key) (*browser, error
 	if q.w.started {
 		return nil, ErrHeadersSent
 	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m := q.slot(hierarchy)
+	if m.b != nil { // another goroutine of the request was first
+		return m.b, nil
+	}
 	s := q.site
 	tok, key := token.New(token.Anywhere())
 	b := &browser{key: key, hierarchy: hierarchy}
-	b.seen.Store(q.now())
-	b.saved.Store(q.now()) // there is nothing to touch yet
+	b.seen.Store(q.nowLocked())
+	b.saved.Store(q.nowLocked()) // there is nothing to touch yet
 	s.browsers.inherit(presented, key)
 	for {
 		_, epoch := s.browsers.get(key)
@@ -397,9 +403,6 @@ func (q *request) issueBrowser(hierarchy string, presented Key) (*browser, error
 		keep = s.timeouts.absolute
 	}
 	s.setCookie(q.w.Header(), s.names.of(hierarchy), tok, keep)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	m := q.slot(hierarchy)
 	m.asked, m.b = true, b
 	return b, nil
 }
@@ -412,6 +415,45 @@ func (s *Site) record(ctx context.Context, q *request, b *browser) error {
 	if b.stored.Load() {
 		return nil
 	}
+	sess, err := q.identify(ctx)
+	if err != nil {
+		return err
+	}
+	// Of a browser that its session vouches for nobody has asked the store yet.
+	attested := b.hierarchy == independentHierarchy && sess != nil && sess.browser == b.key
+	there := false
+	if attested {
+		_, err := s.store.Browser(ctx, b.key)
+		if there = err == nil; !there && !errors.Is(err, ErrNotFound) {
+			return wrap("asking the store for the browser", err)
+		}
+	}
+	if !there {
+		if err := s.createBrowser(ctx, q, b); err != nil {
+			return err
+		}
+	}
+	// DisconnectAll ends the session, then drops the browser's state. If that
+	// happened before the record was made, nobody else will remove it. Of an
+	// end on another server we cannot tell in time whether it was one.
+	unsure := false
+	if attested && !there && s.shared() {
+		if _, err := s.store.Session(ctx, sess.key); errors.Is(err, ErrNotFound) {
+			s.sessions.remove(&sess.key)
+			unsure = true
+		} else if err != nil {
+			return wrap("asking the store for the session", err)
+		}
+	}
+	if b.ended.Load() || attested && sess.ended() && (unsure || s.browsers.wasDropped(b.key)) {
+		return errors.Join(ErrSessionEnded, s.dropBrowsers(ctx, b.key))
+	}
+	b.stored.Store(true)
+	return nil
+}
+
+// createBrowser makes the store's record of a browser.
+func (s *Site) createBrowser(ctx context.Context, q *request, b *browser) error {
 	now := q.now()
 	evicted, err := s.store.CreateBrowser(ctx, StoredBrowser{
 		Key: b.key, Hierarchy: b.hierarchy, Subnet: subnet(q.remoteAddr()),
@@ -423,23 +465,6 @@ func (s *Site) record(ctx context.Context, q *request, b *browser) error {
 	for _, key := range evicted {
 		s.browsers.remove(key, s.tabs.seq.Load(), now)
 	}
-	// Whoever dropped the browser's state ended its session first. If that
-	// happened before the record was made, nobody else will remove it.
-	sess, err := q.identify(ctx)
-	if err != nil {
-		return err
-	}
-	if sess != nil && s.store.Fresh() != Forever {
-		if _, err := s.store.Session(ctx, sess.key); errors.Is(err, ErrNotFound) {
-			s.sessions.remove(&sess.key)
-		} else if err != nil {
-			return wrap("asking the store for the session", err)
-		}
-	}
-	if b.ended.Load() || sess != nil && sess.ended() {
-		return errors.Join(ErrSessionEnded, s.dropBrowsers(ctx, b.key))
-	}
-	b.stored.Store(true)
 	b.saved.Store(now)
 	return nil
 }
