@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -237,7 +238,7 @@ func (q *request) abandon(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	ended, err := q.end(ctx, EndDisconnect)
 	if err != nil {
-		q.becomeNobody()
+		q.becomeNobody(true)
 	}
 	q.site.announce(ctx, ended, EndDisconnect)
 	return err
@@ -300,19 +301,23 @@ func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSess
 		if ended, err = q.site.endSession(ctx, sess.key, sess.user, reason); err != nil {
 			return nil, err
 		}
-		q.becomeNobody() // the cookie named the session, so there is no anonymous state
+		// The cookie named the session, so there is no anonymous state. If
+		// somebody connected in the browser meanwhile, it has another one now.
+		replaced := len(ended) == 0 && sess.state.Load()&stateReplaced != 0
+		q.becomeNobody(!replaced)
 		return ended, nil
 	}
-	anonymous, _, err := q.browserOf(ctx, anonymousHierarchy)
+	anonymous, presented, err := q.browserOf(ctx, anonymousHierarchy)
+	replaced := q.site.browsers.wasDropped(presented)
 	if err == nil && anonymous != nil {
 		err = q.site.dropBrowsers(ctx, anonymous.key)
 	}
-	q.becomeNobody()
+	q.becomeNobody(!replaced)
 	return nil, err
 }
 
 // becomeNobody makes the request nobody's: its session has ended.
-func (q *request) becomeNobody() {
+func (q *request) becomeNobody(deleteCookie bool) {
 	s := q.site
 	q.vals.clear()
 	q.mu.Lock()
@@ -321,7 +326,7 @@ func (q *request) becomeNobody() {
 	*q.slot(anonymousHierarchy) = requestBrowser{hierarchy: anonymousHierarchy, asked: true}
 	q.mu.Unlock()
 	name := s.names.session
-	if !q.w.started && (cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(q.w.Header()["Set-Cookie"], name)) {
+	if deleteCookie && !q.w.started && (cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(q.w.Header()["Set-Cookie"], name)) {
 		s.deleteCookie(q.w.Header(), name)
 	}
 }
@@ -334,7 +339,9 @@ func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndR
 		s.doubt.Add(1)
 		return nil, wrap("ending the session", err)
 	}
-	s.sessions.remove(&key)
+	if e := s.sessions.remove(&key); e != nil && reason == EndReplaced {
+		e.state.Or(stateReplaced)
+	}
 	if left == 0 {
 		s.users.drop(user, mark)
 	}
@@ -387,9 +394,9 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 	if err != nil {
 		return err
 	}
-	ownEnded := own != nil && own.user == user && own.ended()
+	ownEnded := own != nil && (!o.hasUser || slices.ContainsFunc(ended, func(e StoredSession) bool { return e.Key == own.key }))
 	if ownEnded {
-		q.becomeNobody()
+		q.becomeNobody(own.state.Load()&stateReplaced == 0)
 	}
 	if !o.hasUser {
 		err = runPlain(&s.actions.postClose, ctx)
