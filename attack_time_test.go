@@ -38,7 +38,7 @@ func TestDisconnectAllFindsABrowserThatWasSilentForLong(t *testing.T) {
 		time.Sleep(10 * time.Second) // between two sweeps
 		a.connect(b, "1")
 		a.bare(b, func(ctx context.Context) { attackOK(t, theme.Set(ctx, "dark")) })
-		cookies := b.Cookies() // this browser forgets no cookie
+		cookies := b.Cookies()              // this browser forgets no cookie
 		time.Sleep(time.Hour + time.Second) // before anybody swept
 		for _, c := range cookies {
 			c.MaxAge, c.Expires = 1e6, time.Time{}

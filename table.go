@@ -25,10 +25,10 @@ type session struct {
 
 // Bits of session.state.
 const (
-	stateEnded   = 1 << iota // it is no more
-	stateOpened              // open-session has run on this server
-	statePending             // its last use is to be written
-	stateReplaced            // it ended because somebody connected in its browser
+	stateEnded    = 1 << iota // it is no more
+	stateOpened               // open-session has run on this server
+	statePending              // its last use is to be written
+	stateReplaced             // it ended because somebody connected in its browser
 )
 
 func (e *session) ended() bool { return e.state.Load()&stateEnded != 0 }
