@@ -274,7 +274,11 @@ func (s *Site) sweep(ctx context.Context) error {
 		return err
 	}
 	now := nowMillis()
-	err := s.sweepStore(ctx, now-2*s.flushEvery().Milliseconds())
+	then := now - 2*s.flushEvery().Milliseconds()
+	if s.shared() {
+		then -= s.timeouts.touch // another server may have seen it that much later
+	}
+	err := s.sweepStore(ctx, then)
 	s.strays.expire(now, s.timeouts.tab)
 	return errors.Join(err, s.sweepBrowsers(ctx, now), s.sweepUsers(ctx))
 }
@@ -314,8 +318,10 @@ func (s *Site) announceSafely(ctx context.Context, ended []StoredSession, reason
 func (s *Site) sweepBrowsers(ctx context.Context, now int64) (err error) {
 	for _, b := range s.browsers.all() {
 		expired, left := b.tabs.takeExpired(now, s.timeouts.tab)
-		for _, t := range expired {
-			err = errors.Join(err, s.dropTab(ctx, t))
+		if !s.shared() { // else another server may know the tab better: what it stored has its own deadline
+			for _, t := range expired {
+				err = errors.Join(err, s.dropTab(ctx, t))
+			}
 		}
 		keep := s.browserTimeout(b.hierarchy)
 		if v := b.vals.Load(); v == nil || v.empty() {
