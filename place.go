@@ -177,6 +177,11 @@ func (q *request) tabPlace(ctx context.Context, scope Scope, persistent, make bo
 	if p.tabp, err = q.attachTab(ctx, p.tabs); err != nil {
 		return p, err
 	}
+	if make {
+		if err := q.site.dropTabs(ctx, p.tabs.makeRoom(p.tabp, q.now(), q.site.limits.TabsPerBrowser)); err != nil {
+			return p, err
+		}
+	}
 	p.tab = tab.id
 	p.vals = p.tabp.state(p.owner, persistent || make)
 	if p.vals == nil && make {

@@ -137,12 +137,24 @@ func (s *Site) joinTab(ctx context.Context, b *browser, id string, now int64, st
 	if started {
 		t.setStarted()
 	}
+	return t, s.dropTabs(ctx, evicted)
+}
+
+// dropTabs removes what tabs that had to go have in the store. One that held
+// nothing stays started: it is only not remembered here any more.
+func (s *Site) dropTabs(ctx context.Context, evicted []*tab) error {
 	for _, old := range evicted {
+		if !old.evicted {
+			if old.started {
+				s.strays.see(old.id, old.seen)
+			}
+			continue
+		}
 		if err := s.dropTab(ctx, old); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return t, nil
+	return nil
 }
 
 // dropTab removes a tab's values from the store.

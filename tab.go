@@ -1,11 +1,13 @@
 package sojourn
 
 import (
+	"cmp"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -104,6 +106,7 @@ type tab struct {
 	started bool // its start actions have run on this server
 	seen    int64
 	live    int        // open live connections
+	evicted bool       // its state had to go
 	states  []tabState // one per hierarchy and session
 }
 
@@ -189,9 +192,9 @@ func (b *browser) find(id string, now, timeout int64) (t *tab, gone bool) {
 func (t *tab) expired(now, timeout int64) bool { return t.live == 0 && now >= t.seen+timeout }
 
 // join makes an id a tab of the browser. now is 0 when that is no use of the
-// tab; one that was not known has its time from now all the same. limit is how many of its tabs may hold
-// state; the least recently used others of those are taken out and returned:
-// their state is to be removed.
+// tab; one that was not known has its time from now all the same. There is room
+// for twice as many tabs as may hold state; those that had to go for this one
+// are returned, first of all such as hold nothing.
 func (b *browser) join(id string, now int64, limit int) (t *tab, evicted []*tab) {
 	set := &b.tabs
 	set.mu.Lock()
@@ -210,25 +213,68 @@ func (b *browser) join(id string, now int64, limit int) (t *tab, evicted []*tab)
 	if set.m == nil {
 		set.m = make(map[string]*tab)
 	}
-	for len(set.m) >= limit {
-		var oldest *tab
-		for _, o := range set.m {
-			if oldest == nil || o.seen < oldest.seen {
-				oldest = o
-			}
+	for len(set.m) >= 2*limit {
+		old := set.least(func(o *tab) bool { return !o.holds() })
+		if old == nil {
+			old = set.least(func(*tab) bool { return true })
 		}
-		if oldest == nil {
-			break
-		}
-		delete(set.m, oldest.id)
-		oldest.kill()
-		if len(oldest.states) > 0 {
-			set.noteEvicted(oldest.id, now, limit)
-			evicted = append(evicted, oldest)
-		}
+		evicted = append(evicted, set.evict(old, now, limit))
 	}
 	set.m[id] = t
 	return t, evicted
+}
+
+// makeRoom makes room for the first state of a tab: limit is how many tabs of
+// the browser may hold state. The state of those returned is to be removed.
+func (b *browser) makeRoom(t *tab, now int64, limit int) (evicted []*tab) {
+	set := &b.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if len(set.m) <= limit || t.holds() {
+		return nil
+	}
+	holders := 0
+	for _, o := range set.m {
+		if o.holds() {
+			holders++
+		}
+	}
+	for ; holders >= limit; holders-- {
+		old := set.least(func(o *tab) bool { return o != t && o.holds() })
+		if old == nil {
+			break
+		}
+		evicted = append(evicted, set.evict(old, now, limit))
+	}
+	return evicted
+}
+
+// holds reports whether the tab has state; the set's lock is held.
+func (t *tab) holds() bool {
+	return slices.ContainsFunc(t.states, func(s tabState) bool { return s.stored || !s.vals.empty() })
+}
+
+// least is the least recently used of the tabs that will do, an open one last;
+// the set's lock is held.
+func (set *tabSet) least(will func(*tab) bool) (least *tab) {
+	for _, o := range set.m {
+		if will(o) && (least == nil || cmp.Or(
+			cmp.Compare(min(o.live, 1), min(least.live, 1)), cmp.Compare(o.seen, least.seen)) < 0) {
+			least = o
+		}
+	}
+	return least
+}
+
+// evict takes a tab out; the set's lock is held.
+func (set *tabSet) evict(t *tab, now int64, limit int) *tab {
+	if t.holds() {
+		set.noteEvicted(t.id, now, limit)
+		t.evicted = true
+	}
+	delete(set.m, t.id)
+	t.kill()
+	return t
 }
 
 // noteEvicted remembers that a tab's state had to go, of as many tabs as may
