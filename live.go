@@ -26,6 +26,7 @@ type liveConn struct {
 	// Set before the connection is registered.
 	browsers []Key // what its cookies name, of every hierarchy; UserIndependent's first
 	subnet   netip.Prefix
+	issued   *browser // the first of browsers, if it was made for this connection
 
 	// Guarded by hub.mu.
 	session Key    // zero: nobody is connected
@@ -81,7 +82,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 		c.session, c.user = sess.key, sess.user
 		c.browsers = append(c.browsers, sess.browser)
 	}
-	if c.browsers, err = s.liveBrowsers(q, c.browsers); err != nil {
+	if err = s.liveBrowsers(q, c); err != nil {
 		return err
 	}
 	ws, err := websocket.Accept(w, q.r, &websocket.AcceptOptions{
@@ -90,6 +91,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	})
 	if err != nil {
 		s.log.DebugContext(q, "sojourn: no live connection", "error", err)
+		s.forgetIssued(c)
 		return nil // Accept has answered
 	}
 	ws.SetReadLimit(liveReadLimit)
@@ -104,21 +106,30 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 
 // liveBrowsers are the browsers that the request's cookies name. A browser that
 // names none gets a cookie; one that is not known is good enough to be told.
-func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
+func (s *Site) liveBrowsers(q *request, c *liveConn) error {
 	for _, h := range append([]string{independentHierarchy, anonymousHierarchy}, s.refs.hierarchies()...) {
 		key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], s.names.of(h)))
 		switch {
 		case ok:
-			keys = append(keys, key)
+			c.browsers = append(c.browsers, key)
 		case h == independentHierarchy:
 			b, err := q.issueBrowser(h, Key{})
 			if err != nil {
-				return nil, err
+				return err
 			}
-			keys = append(keys, b.key)
+			c.issued = b
+			c.browsers = append(c.browsers, b.key)
 		}
 	}
-	return keys, nil
+	return nil
+}
+
+// forgetIssued forgets the browser that was made for a connection which has
+// gone, unless something is stored there: strangers could make any number.
+func (s *Site) forgetIssued(c *liveConn) {
+	if c.issued != nil {
+		s.browsers.forgetUnused(c.issued)
+	}
 }
 
 // liveOrigin reports whether the request comes from a page of the site: every
@@ -161,6 +172,7 @@ func withPort(scheme, host string) string {
 
 // readLive reads what the tab says until it goes.
 func (s *Site) readLive(c *liveConn) {
+	defer s.forgetIssued(c)
 	defer s.hub.leave(c)
 	ctx, cancel := context.WithTimeout(s.ctx, liveHelloWithin)
 	err := s.readHello(ctx, c)
