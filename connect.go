@@ -145,6 +145,10 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	if err != nil {
 		return err
 	}
+	if b != nil && b.ended.Load() { // somebody dropped its state since the request began
+		q.forgetBrowser()
+		b = nil
+	}
 	if b == nil {
 		b, err = q.issueBrowser(independentHierarchy, presented)
 		if err != nil {
