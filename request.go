@@ -36,7 +36,9 @@ type request struct {
 	tab        requestTab
 	scratch    tabScratch
 	fired      firedActions
-	running    []any // what starting actions of this request are running for
+	opening    bool      // open-session actions are running
+	starting   bool      // start actions of the tab are running
+	tabLine    [1]string // the response's header
 }
 
 // requestBrowser is what a request knows of one hierarchy's browser.

@@ -169,11 +169,11 @@ func (q *request) startTab(ctx context.Context, user UserID) error {
 				return err
 			}
 		}
-		if q.within(tab.id) {
-			return nil
-		}
-		if err := q.runStartTab(ctx, user, tab); err != nil {
+		if ok, err := q.runStartTab(ctx, user, tab); !ok || err != nil {
 			return err
+		}
+		if tab.t != nil {
+			tab.t.setStarted()
 		}
 		q.mu.Lock()
 		q.tab.started, q.tab.announce = true, true
@@ -184,18 +184,26 @@ func (q *request) startTab(ctx context.Context, user UserID) error {
 }
 
 // runStartTab runs the start actions of a tab: in one request at a time if
-// others know the tab too.
-func (q *request) runStartTab(ctx context.Context, user UserID, tab requestTab) error {
-	defer q.enterWithin(tab.id)()
-	if tab.t == nil {
-		return q.site.actions.startTab(ctx, user)
+// others know the tab too. It answers false inside these actions.
+func (q *request) runStartTab(ctx context.Context, user UserID, tab requestTab) (bool, error) {
+	actions := &q.site.actions
+	if len(actions.start.all()) == 0 {
+		return true, nil
 	}
-	return q.site.opening.do(ctx, tab.t, tab.t.isStarted, func() error {
-		if err := q.site.actions.startTab(ctx, user); err != nil {
-			return err
+	leave, ok := q.begin(&q.starting)
+	if !ok {
+		return false, nil
+	}
+	defer leave()
+	if tab.t == nil {
+		return true, actions.startTab(ctx, user)
+	}
+	return true, q.site.opening.do(ctx, tab.t, tab.t.isStarted, func() error {
+		err := actions.startTab(ctx, user)
+		if err == nil {
+			tab.t.setStarted()
 		}
-		tab.t.setStarted()
-		return nil
+		return err
 	})
 }
 
@@ -222,7 +230,8 @@ func (q *request) announceTab() {
 	defer q.mu.Unlock()
 	if q.tab.announce && !q.w.started {
 		q.tab.announce = false
-		q.w.Header()[protocol.TabHeader] = []string{q.tab.id}
+		q.tabLine[0] = q.tab.id
+		q.w.Header()[protocol.TabHeader] = q.tabLine[:]
 	}
 }
 
