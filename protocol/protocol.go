@@ -67,6 +67,7 @@ const (
 	CodeMethod           = "method"            // 405: not called with POST
 	CodeTooLarge         = "too_large"         // 413: the body is larger than the server takes
 	CodeContentType      = "content_type"      // 415: the body is not application/json
+	CodeUpgrade          = "upgrade"           // 426: the live connection is a WebSocket
 	CodeMalformed        = "malformed"         // 400: the body is not the JSON that was expected
 	CodeInternal         = "internal"          // 500
 )
@@ -88,6 +89,8 @@ func Status(code string) int {
 		return 415
 	case CodeMalformed:
 		return 400
+	case CodeUpgrade:
+		return 426
 	default:
 		return 500
 	}
