@@ -70,9 +70,10 @@ const (
 	CodeUpgrade          = "upgrade"           // 426: the live connection is a WebSocket
 	CodeMalformed        = "malformed"         // 400: the body is not the JSON that was expected
 	CodeInternal         = "internal"          // 500
+	CodeUnavailable      = "unavailable"       // 503: the store cannot be asked; Retry-After says when to try again
 )
 
-// Status is the HTTP status of an error's code; 500 for one it does not know.
+// Status is the HTTP status of an error's code; 422 for one of the application's own.
 func Status(code string) int {
 	switch code {
 	case CodeNotConnected, CodeSessionEnded:
@@ -91,8 +92,12 @@ func Status(code string) int {
 		return 400
 	case CodeUpgrade:
 		return 426
-	default:
+	case CodeInternal:
 		return 500
+	case CodeUnavailable:
+		return 503
+	default:
+		return 422
 	}
 }
 
