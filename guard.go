@@ -302,14 +302,18 @@ func (q *request) once(fired *fired, f func() error) error {
 	q.mu.Lock()
 	if fired.yes {
 		defer q.mu.Unlock()
-		return fired.err
+		if fired.err != nil {
+			return *fired.err
+		}
+		return nil
 	}
 	fired.yes = true
 	q.mu.Unlock()
 	err := f()
 	if err != nil {
+		failed := err // a copy, so that err need not be on the heap
 		q.mu.Lock()
-		fired.err = err
+		fired.err = &failed
 		q.mu.Unlock()
 	}
 	return err

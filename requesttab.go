@@ -36,7 +36,7 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 	if id == "" {
 		return tab, nil
 	}
-	b, presented, err := q.browserOf(ctx, independentHierarchy)
+	b, presented, err := q.tabBrowser(ctx)
 	if err != nil {
 		return tab, err
 	}
@@ -84,6 +84,20 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 		}
 	}
 	return tab, nil
+}
+
+// tabBrowser is the browser whose tab makes the request: the session attests
+// it, else its own cookie.
+func (q *request) tabBrowser(ctx context.Context) (b *browser, presented Key, err error) {
+	sess, err := q.identify(ctx)
+	if err != nil {
+		return nil, Key{}, err
+	}
+	if sess == nil {
+		return q.browserOf(ctx, independentHierarchy)
+	}
+	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, true, q.now())
+	return b, sess.browser, err
 }
 
 // startedHere checks the id's MAC and age.
@@ -209,12 +223,16 @@ func (q *request) runStartTab(ctx context.Context, user UserID, tab requestTab) 
 
 // newTab gives the request's tab an id.
 func (q *request) newTab(ctx context.Context) (requestTab, error) {
-	b, _, err := q.browserOf(ctx, independentHierarchy)
+	sess, err := q.identify(ctx)
 	if err != nil {
 		return requestTab{}, err
 	}
 	var bound *Key
-	if b != nil {
+	if sess != nil {
+		bound = &sess.browser
+	} else if b, _, err := q.browserOf(ctx, independentHierarchy); err != nil {
+		return requestTab{}, err
+	} else if b != nil {
 		bound = &b.key
 	}
 	q.mu.Lock()
