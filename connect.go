@@ -166,6 +166,9 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		ExpiresAt: fromMillis(expires), Deadline: s.timeouts.deadline(now, expires),
 		UserAgent: clip(q.r.UserAgent(), 512), RemoteAddr: q.remoteAddr(),
 	}
+	if err := s.saveUses(ctx, user); err != nil {
+		return err
+	}
 	_, epoch := s.sessions.get((*Key)(&key))
 	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
 	if err != nil {
@@ -213,14 +216,9 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	if err := q.site.actions.startTab(ctx, user); err != nil {
 		return err
 	}
-	if tab.t != nil {
-		tab.t.setStarted()
-	}
+	q.tabStarted(tab.id)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.tab.started {
-		q.tab.started, q.tab.announce = true, true
-	}
 	if q.sess != nil {
 		q.sess.state.Or(stateOpened)
 	}

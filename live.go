@@ -232,9 +232,7 @@ func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, session Key)
 	}
 	t, gone := b.find(id, now, s.timeouts.tab)
 	if t == nil && !gone && s.startedHere(new(tabScratch), id, b, b.key, now) {
-		if t, err = s.joinTab(ctx, b, id, now, true); err != nil {
-			return err
-		}
+		t = s.joinTab(b, id, now, true)
 	}
 	s.hub.keep(c, t)
 	return nil
