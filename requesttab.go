@@ -52,7 +52,7 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 			return tab, nil
 		}
 	}
-	if q.startedHere(id, b, presented, now) {
+	if s.startedHere(&q.scratch, id, b, presented, now) {
 		tab.id, tab.started = id, true
 		if b == nil {
 			s.strays.see(id, now)
@@ -87,16 +87,15 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 }
 
 // startedHere checks the id's MAC and age.
-func (q *request) startedHere(id string, b *browser, presented Key, now int64) bool {
-	s := q.site
+func (s *Site) startedHere(scratch *tabScratch, id string, b *browser, presented Key, now int64) bool {
 	var issued int64
 	var seq uint64
 	ok := false
 	if b != nil {
-		issued, seq, ok = s.tabs.check(&q.scratch, id, &b.key)
+		issued, seq, ok = s.tabs.check(scratch, id, &b.key)
 	}
 	if !ok {
-		issued, seq, ok = s.tabs.check(&q.scratch, id, nil)
+		issued, seq, ok = s.tabs.check(scratch, id, nil)
 	}
 	if !ok || presented != (Key{}) && seq <= s.browsers.droppedAt(presented) ||
 		b != nil && seq <= s.browsers.droppedAt(b.key) {
@@ -170,11 +169,11 @@ func (q *request) startTab(ctx context.Context, user UserID) error {
 				return err
 			}
 		}
-		if q.within(tab.id) {
-			return nil
-		}
-		if err := q.runStartTab(ctx, user, tab); err != nil {
+		if ok, err := q.runStartTab(ctx, user, tab); !ok || err != nil {
 			return err
+		}
+		if tab.t != nil {
+			tab.t.setStarted()
 		}
 		q.mu.Lock()
 		q.tab.started, q.tab.announce = true, true
@@ -185,18 +184,26 @@ func (q *request) startTab(ctx context.Context, user UserID) error {
 }
 
 // runStartTab runs the start actions of a tab: in one request at a time if
-// others know the tab too.
-func (q *request) runStartTab(ctx context.Context, user UserID, tab requestTab) error {
-	defer q.enterWithin(tab.id)()
-	if tab.t == nil {
-		return q.site.actions.startTab(ctx, user)
+// others know the tab too. It answers false inside these actions.
+func (q *request) runStartTab(ctx context.Context, user UserID, tab requestTab) (bool, error) {
+	actions := &q.site.actions
+	if len(actions.start.all()) == 0 {
+		return true, nil
 	}
-	return q.site.opening.do(ctx, tab.t, tab.t.isStarted, func() error {
-		if err := q.site.actions.startTab(ctx, user); err != nil {
-			return err
+	leave, ok := q.begin(&q.starting)
+	if !ok {
+		return false, nil
+	}
+	defer leave()
+	if tab.t == nil {
+		return true, actions.startTab(ctx, user)
+	}
+	return true, q.site.opening.do(ctx, tab.t, tab.t.isStarted, func() error {
+		err := actions.startTab(ctx, user)
+		if err == nil {
+			tab.t.setStarted()
 		}
-		tab.t.setStarted()
-		return nil
+		return err
 	})
 }
 
@@ -223,7 +230,8 @@ func (q *request) announceTab() {
 	defer q.mu.Unlock()
 	if q.tab.announce && !q.w.started {
 		q.tab.announce = false
-		q.w.Header()[protocol.TabHeader] = []string{q.tab.id}
+		q.tabLine[0] = q.tab.id
+		q.w.Header()[protocol.TabHeader] = q.tabLine[:]
 	}
 }
 

@@ -30,7 +30,8 @@ const (
 	statePending             // its last use is to be written
 )
 
-func (e *session) ended() bool { return e.state.Load()&stateEnded != 0 }
+func (e *session) ended() bool  { return e.state.Load()&stateEnded != 0 }
+func (e *session) opened() bool { return e.state.Load()&stateOpened != 0 }
 
 // values is the session's state, made if need be.
 func (e *session) values() *values { return valuesOf(&e.vals) }
@@ -142,6 +143,13 @@ func (t *sessionTable) remove(key *Key) *session {
 		}
 	}
 	return e
+}
+
+// suspect makes the store be asked for a session again.
+func (t *sessionTable) suspect(key *Key) {
+	if e, _ := t.get(key); e != nil {
+		e.asked.Store(0)
+	}
 }
 
 func (sh *sessionShard) resize(n int) {
