@@ -25,9 +25,10 @@ type session struct {
 
 // Bits of session.state.
 const (
-	stateEnded   = 1 << iota // it is no more
-	stateOpened              // open-session has run on this server
-	statePending             // its last use is to be written
+	stateEnded    = 1 << iota // it is no more
+	stateOpened               // open-session has run on this server
+	statePending              // its last use is to be written
+	stateReplaced             // it ended because somebody connected in its browser
 )
 
 func (e *session) ended() bool  { return e.state.Load()&stateEnded != 0 }
@@ -254,6 +255,14 @@ func (t *browserTable) droppedAt(key Key) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.dropped[key].seq
+}
+
+// wasDropped reports whether the browser's state was dropped of late.
+func (t *browserTable) wasDropped(key Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.dropped[key]
+	return ok
 }
 
 // all is every browser that is known.
