@@ -139,6 +139,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	_, epoch := s.sessions.get((*Key)(&key))
 	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
 	if err != nil {
+		s.doubt.Add(1) // it may have evicted others all the same
 		return wrap("storing the session", err)
 	}
 	s.users.connected(user)

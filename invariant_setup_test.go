@@ -25,19 +25,6 @@ type storeKind struct {
 	keep func(t testing.TB) (open func() sojourn.Store)
 }
 
-var memoryKind = storeKind{
-	name: "memory", bubble: true,
-	keep: func(testing.TB) func() sojourn.Store {
-		kept := keptStore{sojourn.NewMemoryStore()}
-		return func() sojourn.Store { return kept }
-	},
-}
-
-// keptStore outlives the sites that close it, as a durable one does.
-type keptStore struct{ sojourn.Store }
-
-func (keptStore) Close() error { return nil }
-
 // onStores runs a test on each kind of store.
 func onStores(t *testing.T, f func(t *testing.T, kind storeKind)) {
 	t.Parallel()
@@ -60,6 +47,7 @@ type app struct {
 
 	pages sync.Map // number -> http.HandlerFunc
 	last  atomic.Int64
+	gone  *atomic.Bool // the user anna is no more
 
 	mu sync.RWMutex
 	*running
