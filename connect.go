@@ -146,6 +146,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	for i := range evicted {
 		s.sessions.remove(&evicted[i].Key)
 	}
+	defer s.announce(ctx, evicted, EndEvicted)
 	e := newSession(&st)
 	e.asked.Store(now)
 	e.trust.Store(s.doubt.Load())
@@ -165,7 +166,6 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		keep = -1
 	}
 	s.setCookie(q.w.Header(), s.names.session, tok, keep)
-	s.announce(ctx, evicted, EndEvicted)
 	return nil
 }
 
@@ -292,7 +292,7 @@ func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndR
 		return nil, wrap("ending the session", err)
 	}
 	s.sessions.remove(&key)
-	if left == 0 {
+	if len(ended) > 0 && left == 0 {
 		s.users.drop(user, mark)
 	}
 	return ended, nil

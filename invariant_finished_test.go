@@ -83,6 +83,7 @@ var endings = []ending{
 		name: "eviction", reason: sojourn.EndEvicted,
 		end: func(a *app, _ visitor) {
 			for range 3 {
+				nextMilli() // which session was used last is known to the millisecond
 				a.connect(a.browser(), "anna")
 			}
 			a.must(a.site.EndSession(context.Background(), "anna", a.sessions("anna")[0].ID))
@@ -313,6 +314,58 @@ func TestDisconnectAllMeetsConnect(t *testing.T) {
 				}
 			})
 			a.is(b, want)
+		}
+	})
+}
+
+// A second end of one session is none of the user's other sessions' business.
+func TestEndingAnEndedSessionLeavesTheOthersAlone(t *testing.T) {
+	onStores(t, func(t *testing.T, kind storeKind) {
+		var d diary
+		a := newApp(t, kind, d.ends())
+		b, other := a.browser(), a.browser()
+		a.connect(b, "anna")
+		a.connect(other, "anna")
+		a.set(other, "user", "kept")
+		a.set(other, "session", "kept")
+		q := a.hold(b, func(h http.Handler) http.Handler { return a.site.Wrap(h) }, func(_ http.ResponseWriter, ctx context.Context) {
+			a.must(a.site.Disconnect(ctx))
+		})
+		a.disconnect(b.Clone())
+		q.release()
+		d.tells(t, "anna disconnect")
+		a.is(other, "anna")
+		a.has(other, "user", "kept")
+		a.has(other, "session", "kept")
+	})
+}
+
+// The last session of a user ends while another request of it writes to the
+// user's volatile state, for the first time: the next session starts afresh.
+func TestUserStateWrittenDuringTheEndIsGone(t *testing.T) {
+	onStores(t, func(t *testing.T, kind storeKind) {
+		for name, end := range map[string]func(a *app, v visitor){
+			"EndSession": func(a *app, v visitor) { a.disconnect(v) },
+			"EndUser":    func(a *app, v visitor) { a.disconnectAll(v) },
+		} {
+			f := new(faults)
+			a := newApp(t, kind, f.option())
+			b := a.browser()
+			a.connect(b, "anna")
+			other := b.Clone()
+			wrote := false
+			f.onCall(func(_ context.Context, called string) {
+				if called == name && !wrote {
+					wrote = true
+					a.set(other, "user", "late")
+				}
+			})
+			end(a, b)
+			if !wrote {
+				t.Fatalf("%s was not called", name)
+			}
+			a.connect(b, "anna")
+			a.has(b, "user", "")
 		}
 	})
 }

@@ -396,3 +396,10 @@ func eventually(t testing.TB, what string, f func() bool) {
 		}
 	}
 }
+
+// nextMilli returns when the clock has moved on by a millisecond.
+func nextMilli() {
+	for start := time.Now().UnixMilli(); time.Now().UnixMilli() == start; {
+		time.Sleep(50 * time.Microsecond)
+	}
+}

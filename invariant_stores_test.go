@@ -1,15 +1,17 @@
 package sojourn_test
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/sojourn-go/sojourn"
+	"github.com/sojourn-go/sojourn/sqlite"
 )
 
 // storeKinds are the stores that promises are tested on. The strict one is
 // asked by every request, as one that several servers share.
-var storeKinds = []storeKind{memoryKind, strictKind}
+var storeKinds = []storeKind{memoryKind, strictKind, sqliteKind}
 
 var memoryKind = storeKind{
 	name: "memory", bubble: true,
@@ -36,3 +38,18 @@ var strictKind = storeKind{
 type strictStore struct{ keptStore }
 
 func (strictStore) Fresh() time.Duration { return 0 }
+
+var sqliteKind = storeKind{
+	name: "sqlite",
+	keep: func(t testing.TB) func() sojourn.Store {
+		path := filepath.Join(t.TempDir(), "sojourn.db")
+		return func() sojourn.Store {
+			t.Helper()
+			store, err := sqlite.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return store
+		}
+	},
+}
