@@ -178,13 +178,14 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	_, epoch := s.sessions.get((*Key)(&key))
 	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
 	if err != nil {
-		s.doubt.Add(1) // if it happened all the same, others may have ended for it
+		s.doubt.Add(1) // it may have evicted others all the same
 		return wrap("storing the session", err)
 	}
 	s.users.connected(user)
 	for i := range evicted {
 		s.sessions.remove(&evicted[i].Key)
 	}
+	defer s.announce(ctx, evicted, EndEvicted)
 	e := newSession(&st)
 	e.asked.Store(now)
 	e.trust.Store(s.doubt.Load())
@@ -204,7 +205,6 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		keep = -1
 	}
 	s.setCookie(q.w.Header(), s.names.session, tok, keep)
-	s.announce(ctx, evicted, EndEvicted)
 	return nil
 }
 
@@ -343,7 +343,7 @@ func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndR
 	if e := s.sessions.remove(&key); e != nil && reason == EndReplaced {
 		e.state.Or(stateReplaced)
 	}
-	if left == 0 {
+	if len(ended) > 0 && left == 0 {
 		s.users.drop(user, mark)
 	}
 	return ended, nil

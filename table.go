@@ -321,17 +321,16 @@ func (t *userTable) get(user UserID, make_ bool) *group {
 	return g
 }
 
-// mark is what drop needs to know of before the user's last session ended.
+// groupMark is what drop needs to know of before the user's last session ended.
 type groupMark struct {
 	g        *group
 	connects uint64
 }
 
+// mark is called before the user's last session may end. It makes the state if
+// there is none, so that what is written from now on is dropped too.
 func (t *userTable) mark(user UserID) groupMark {
-	g := t.get(user, false)
-	if g == nil {
-		return groupMark{}
-	}
+	g := t.get(user, true)
 	return groupMark{g, g.connects.Load()}
 }
 
