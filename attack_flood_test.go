@@ -22,18 +22,25 @@ func attackHeap(n int, request func(i int)) float64 {
 		runtime.ReadMemStats(&m)
 		return float64(m.HeapAlloc)
 	}
-	for i := range n / 2 {
-		request(i) // what has a bound may grow to it
+	flood := func(n int) {
+		for i := range n {
+			if request(i); i%1000 == 0 {
+				time.Sleep(3 * time.Second) // what is written now and then is written
+			}
+		}
 	}
+	flood(n / 2) // what has a bound may grow to it
 	before := heap()
-	for i := range n {
-		request(i)
-	}
+	flood(n)
 	return (heap() - before) / float64(n)
 }
 
 // A flood of strangers leaves no more than its bounds, whatever it asks for.
 func TestFloodOfStrangersLeavesNothing(t *testing.T) {
+	synctest.Test(t, testFloodOfStrangers)
+}
+
+func testFloodOfStrangers(t *testing.T) {
 	const n, most = 40_000, 40.0
 	a := newAttacked(t, sojourn.Config{Limits: sojourn.Limits{AnonymousPerSubnet: 100}})
 	cart := sojourn.NewRef[int](a.Site, sojourn.SessionScope, nil)

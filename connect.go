@@ -77,6 +77,9 @@ func (s *Site) Connect(ctx context.Context, user UserID, opts ...ConnectOption) 
 	if err := s.expect(ctx, q); err != nil {
 		return err
 	}
+	if _, _, err := q.browserOf(ctx, independentHierarchy); err != nil { // while its session vouches for it
+		return err
+	}
 	ended, err := q.close(ctx, EndReplaced)
 	if err == nil {
 		err = q.open(ctx, user, o)
@@ -98,7 +101,10 @@ func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSess
 	q.mu.Lock()
 	if sess := q.sess; connected && sess != nil {
 		n.reason = protocol.ReasonConnected
-		n.keys = append(n.keys, sess.browser, q.slot(independentHierarchy).presented)
+		n.keys = append(n.keys, sess.browser)
+		if n.except.browser != (Key{}) && n.except.browser != sess.browser { // a cookie that had to be replaced
+			n.keys = append(n.keys, n.except.browser)
+		}
 		n.session, n.user = sess.key, sess.user
 	}
 	q.mu.Unlock()
@@ -146,15 +152,15 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		return err
 	}
 	if b != nil && b.ended.Load() { // somebody dropped its state since the request began
-		q.forgetBrowser()
+		q.forgetBrowser(presented)
 		b = nil
 	}
+	browser := presented
 	if b == nil {
-		b, err = q.issueBrowser(independentHierarchy, presented)
-		if err != nil {
+		if browser, err = q.issueBrowser(independentHierarchy, presented); err != nil {
 			return err
 		}
-	} else if presented == b.key { // not issued just now: it may stay as long again
+	} else if !q.issued(independentHierarchy) { // the cookie may stay as long again
 		name := s.names.browser
 		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), 0)
 	}
@@ -165,24 +171,25 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	}
 	tok, key := token.New(ShardOf(user))
 	st := StoredSession{
-		Key: key, ID: SessionID(token.NewID()), User: user, Browser: b.key,
+		Key: key, ID: SessionID(token.NewID()), User: user, Browser: browser,
 		OpenedAt: fromMillis(now), LastSeen: fromMillis(now),
 		ExpiresAt: fromMillis(expires), Deadline: s.timeouts.deadline(now, expires),
 		UserAgent: clip(q.r.UserAgent(), 512), RemoteAddr: q.remoteAddr(),
 	}
-	if err := s.touchUser(ctx, user); err != nil {
+	if err := s.saveUses(ctx, user); err != nil {
 		return err
 	}
 	_, epoch := s.sessions.get((*Key)(&key))
 	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
 	if err != nil {
-		s.doubt.Add(1) // if it happened all the same, others may have ended for it
+		s.doubt.Add(1) // it may have evicted others all the same
 		return wrap("storing the session", err)
 	}
 	s.users.connected(user)
 	for i := range evicted {
 		s.sessions.remove(&evicted[i].Key)
 	}
+	defer s.announce(ctx, evicted, EndEvicted)
 	e := newSession(&st)
 	e.asked.Store(now)
 	e.trust.Store(s.doubt.Load())
@@ -202,7 +209,6 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		keep = -1
 	}
 	s.setCookie(q.w.Header(), s.names.session, tok, keep)
-	s.announce(ctx, evicted, EndEvicted)
 	return nil
 }
 
@@ -221,16 +227,11 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	if err := q.site.actions.startTab(ctx, user); err != nil {
 		return err
 	}
-	if tab.t != nil {
-		tab.t.setStarted()
-	}
+	q.tabStarted(tab.id)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.sess == nil {
 		return ErrSessionEnded // an action ended it
-	}
-	if !q.tab.started {
-		q.tab.started, q.tab.announce = true, true
 	}
 	q.sess.state.Or(stateOpened)
 	return nil
@@ -346,7 +347,7 @@ func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndR
 	if e := s.sessions.remove(&key); e != nil && reason == EndReplaced {
 		e.state.Or(stateReplaced)
 	}
-	if left == 0 {
+	if len(ended) > 0 && left == 0 {
 		s.users.drop(user, mark)
 	}
 	return ended, nil
@@ -413,7 +414,7 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 		}
 		err = errors.Join(err, s.dropBrowsers(ctx, keys...))
 		if ownEnded {
-			q.forgetBrowser()
+			q.forgetBrowser(own.browser)
 		}
 	}
 	if ownEnded && !o.withoutRestart && !q.w.started {
@@ -438,10 +439,9 @@ func (s *Site) endUser(ctx context.Context, user UserID) ([]StoredSession, error
 }
 
 // forgetBrowser makes the request's browser a new one: its state was dropped.
-func (q *request) forgetBrowser() {
+func (q *request) forgetBrowser(dropped Key) {
 	q.mu.Lock()
-	m := q.slot(independentHierarchy)
-	m.asked, m.b = true, nil
+	*q.slot(independentHierarchy) = requestBrowser{hierarchy: independentHierarchy, asked: true, presented: dropped}
 	q.mu.Unlock()
 	q.forgetTab()
 }

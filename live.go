@@ -26,7 +26,6 @@ type liveConn struct {
 	// Set before the connection is registered.
 	browsers []Key // what its cookies name, of every hierarchy; UserIndependent's first
 	subnet   netip.Prefix
-	issued   *browser // the first of browsers, if it was made for this connection
 
 	// Guarded by hub.mu.
 	session Key    // zero: nobody is connected
@@ -82,7 +81,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 		c.session, c.user = sess.key, sess.user
 		c.browsers = append(c.browsers, sess.browser)
 	}
-	if err = s.liveBrowsers(q, c); err != nil {
+	if c.browsers, err = s.liveBrowsers(q, c.browsers); err != nil {
 		return err
 	}
 	ws, err := websocket.Accept(w, q.r, &websocket.AcceptOptions{
@@ -91,7 +90,6 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	})
 	if err != nil {
 		s.log.DebugContext(q, "sojourn: no live connection", "error", err)
-		s.forgetIssued(c)
 		return nil // Accept has answered
 	}
 	ws.SetReadLimit(liveReadLimit)
@@ -106,30 +104,21 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 
 // liveBrowsers are the browsers that the request's cookies name. A browser that
 // names none gets a cookie; one that is not known is good enough to be told.
-func (s *Site) liveBrowsers(q *request, c *liveConn) error {
+func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
 	for _, h := range append([]string{independentHierarchy, anonymousHierarchy}, s.refs.hierarchies()...) {
 		key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], s.names.of(h)))
 		switch {
 		case ok:
-			c.browsers = append(c.browsers, key)
+			keys = append(keys, key)
 		case h == independentHierarchy:
-			b, err := q.issueBrowser(h, Key{})
+			key, err := q.issueBrowser(h, Key{})
 			if err != nil {
-				return err
+				return nil, err
 			}
-			c.issued = b
-			c.browsers = append(c.browsers, b.key)
+			keys = append(keys, key)
 		}
 	}
-	return nil
-}
-
-// forgetIssued forgets the browser that was made for a connection which has
-// gone, unless something is stored there: strangers could make any number.
-func (s *Site) forgetIssued(c *liveConn) {
-	if c.issued != nil {
-		s.browsers.forgetUnused(c.issued)
-	}
+	return keys, nil
 }
 
 // liveOrigin reports whether the request comes from a page of the site: every
@@ -172,7 +161,6 @@ func withPort(scheme, host string) string {
 
 // readLive reads what the tab says until it goes.
 func (s *Site) readLive(c *liveConn) {
-	defer s.forgetIssued(c)
 	defer s.hub.leave(c)
 	ctx, cancel := context.WithTimeout(s.ctx, liveHelloWithin)
 	err := s.readHello(ctx, c)
@@ -244,9 +232,7 @@ func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, session Key)
 	}
 	t, gone := b.find(id, now, s.timeouts.tab)
 	if t == nil && !gone && s.startedHere(new(tabScratch), id, b, b.key, now) {
-		if t, err = s.joinTab(ctx, b, id, now, true); err != nil {
-			return err
-		}
+		t = s.joinTab(b, id, now, true)
 	}
 	s.hub.keep(c, t)
 	return nil
@@ -313,15 +299,8 @@ func (s *Site) shared() bool { return s.store.Fresh() != Forever }
 
 // except is the tab that makes the request.
 func (q *request) except() liveExcept {
-	tab := q.tabHeader()
-	if tab == "" {
-		return liveExcept{}
-	}
-	key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], q.site.names.browser))
-	if !ok {
-		return liveExcept{}
-	}
-	return liveExcept{key, tab}
+	key, _ := token.Parse(cookie.Find(q.r.Header["Cookie"], q.site.names.browser))
+	return liveExcept{key, q.tabHeader()}
 }
 
 // liveTarget is whom a message of the application is for; nobody in

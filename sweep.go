@@ -112,15 +112,15 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	var later []*session
 	var done []func(ok bool) // what the outcome of the write changes
 	for _, e := range sessions {
+		if e.ended() {
+			continue
+		}
 		if !all && now-e.saved.Load() < s.timeouts.touch {
 			later = append(later, e)
 			continue
 		}
 		e.state.And(^uint32(statePending)) // before seen is read, so that no use is missed
 		seen := e.seen.Load()
-		if e.ended() {
-			continue
-		}
 		batch = append(batch, Touch{
 			Owner:    Owner{Kind: OwnerSession, Key: e.key},
 			LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
@@ -135,13 +135,17 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	}
 	var laterBrowsers []*browser
 	for _, b := range browsers {
-		if !all && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
+		if b.ended.Load() {
+			continue
+		}
+		unsaved := b.saved.Load() < b.seen.Load()
+		if !all && unsaved && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
 			laterBrowsers = append(laterBrowsers, b)
 			continue
 		}
 		b.pending.Store(false)
 		seen := b.seen.Load()
-		if b.ended.Load() {
+		if seen <= b.saved.Load() { // it has been recorded meanwhile
 			continue
 		}
 		batch = append(batch, Touch{
@@ -184,9 +188,9 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	return err
 }
 
-// touchUser writes the last uses of a user who has as many sessions as may be:
-// the store is about to choose the one that was not used for longest.
-func (s *Site) touchUser(ctx context.Context, user UserID) error {
+// saveUses writes when the sessions of a user were last used, if one of them
+// is about to end for being the least recently used.
+func (s *Site) saveUses(ctx context.Context, user UserID) error {
 	if s.limits.SessionsPerUser == 0 {
 		return nil
 	}
@@ -200,14 +204,15 @@ func (s *Site) touchUser(ctx context.Context, user UserID) error {
 	var batch []Touch
 	for i := range stored {
 		e, _ := s.sessions.get(&stored[i].Key)
-		if e == nil || e.seen.Load() <= stored[i].LastSeen.UnixMilli() {
+		if e == nil {
 			continue
 		}
-		seen := e.seen.Load()
-		batch = append(batch, Touch{
-			Owner:    Owner{Kind: OwnerSession, Key: e.key},
-			LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
-		})
+		if seen := e.seen.Load(); seen > stored[i].LastSeen.UnixMilli() {
+			batch = append(batch, Touch{
+				Owner:    Owner{Kind: OwnerSession, Key: e.key},
+				LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
+			})
+		}
 	}
 	if len(batch) == 0 {
 		return nil
@@ -274,11 +279,7 @@ func (s *Site) sweep(ctx context.Context) error {
 		return err
 	}
 	now := nowMillis()
-	then := now - 2*s.flushEvery().Milliseconds()
-	if s.shared() {
-		then -= s.timeouts.touch // another server may have seen it that much later
-	}
-	err := s.sweepStore(ctx, then)
+	err := s.sweepStore(ctx, now-2*s.flushEvery().Milliseconds())
 	s.strays.expire(now, s.timeouts.tab)
 	return errors.Join(err, s.sweepBrowsers(ctx, now), s.sweepUsers(ctx))
 }
@@ -318,7 +319,7 @@ func (s *Site) announceSafely(ctx context.Context, ended []StoredSession, reason
 func (s *Site) sweepBrowsers(ctx context.Context, now int64) (err error) {
 	for _, b := range s.browsers.all() {
 		expired, left := b.tabs.takeExpired(now, s.timeouts.tab)
-		if !s.shared() { // else another server may know the tab better: what it stored has its own deadline
+		if s.store.Fresh() == Forever { // else another server may have seen it later: the store knows
 			for _, t := range expired {
 				err = errors.Join(err, s.dropTab(ctx, t))
 			}

@@ -31,7 +31,8 @@ const (
 	stateReplaced             // it ended because somebody connected in its browser
 )
 
-func (e *session) ended() bool { return e.state.Load()&stateEnded != 0 }
+func (e *session) ended() bool  { return e.state.Load()&stateEnded != 0 }
+func (e *session) opened() bool { return e.state.Load()&stateOpened != 0 }
 
 // values is the session's state, made if need be.
 func (e *session) values() *values { return valuesOf(&e.vals) }
@@ -295,19 +296,6 @@ func (t *browserTable) forget(b *browser) {
 	}
 }
 
-// forgetUnused takes a browser out of memory that was issued and holds nothing.
-func (t *browserTable) forgetUnused(b *browser) {
-	if b.stored.Load() || b.vals.Load() != nil {
-		return
-	}
-	b.tabs.mu.Lock()
-	tabs := len(b.tabs.m)
-	b.tabs.mu.Unlock()
-	if tabs == 0 {
-		t.forget(b)
-	}
-}
-
 // forgetDropped ends the memory of browsers dropped before then: their tabs
 // have expired.
 func (t *browserTable) forgetDropped(then int64) {
@@ -348,17 +336,16 @@ func (t *userTable) get(user UserID, make_ bool) *group {
 	return g
 }
 
-// mark is what drop needs to know of before the user's last session ended.
+// groupMark is what drop needs to know of before the user's last session ended.
 type groupMark struct {
 	g        *group
 	connects uint64
 }
 
+// mark is called before the user's last session may end. It makes the state if
+// there is none, so that what is written from now on is dropped too.
 func (t *userTable) mark(user UserID) groupMark {
-	g := t.get(user, false)
-	if g == nil {
-		return groupMark{}
-	}
+	g := t.get(user, true)
 	return groupMark{g, g.connects.Load()}
 }
 
