@@ -91,7 +91,7 @@ func (q *request) tabBrowser(ctx context.Context) (b *browser, presented Key, er
 	if sess == nil {
 		return q.browserOf(ctx, independentHierarchy)
 	}
-	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, true, q.now())
+	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, !q.site.dropped(sess), q.now())
 	return b, sess.browser, err
 }
 
