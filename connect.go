@@ -151,6 +151,10 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	if err != nil {
 		return err
 	}
+	if b != nil && b.ended.Load() { // somebody dropped its state since the request began
+		q.forgetBrowser(presented)
+		b = nil
+	}
 	browser := presented
 	if b == nil {
 		if browser, err = q.issueBrowser(independentHierarchy, presented); err != nil {
