@@ -89,6 +89,25 @@ func TestParallelConnectsStayUnderTheLimit(t *testing.T) {
 	})
 }
 
+// A Connect whose own session is ended at once has evicted others all the same.
+func TestEvictedSessionsAreToldOfWhenTheNewOneIsEndedAtOnce(t *testing.T) {
+	onStores(t, func(t *testing.T, kind storeKind) {
+		var d diary
+		f := new(faults)
+		a := newApp(t, kind, d.ends(), f.option(), withConfig(sojourn.Config{Limits: sojourn.Limits{SessionsPerUser: 1}}))
+		a.connect(a.browser(), "anna")
+		f.afterCall(func(_ context.Context, called string) {
+			if called == "CreateSession" {
+				a.must(a.site.DisconnectAll(context.Background(), sojourn.OfUser("anna")))
+			}
+		})
+		a.bare(a.browser(), func(ctx context.Context) {
+			wants(t, "Connect", a.site.Connect(ctx, "anna"), sojourn.ErrSessionEnded)
+		})
+		d.tells(t, "anna disconnect-all", "anna evicted")
+	})
+}
+
 func TestNoLimitMeansNone(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, memoryKind, withConfig(sojourn.Config{Limits: sojourn.Limits{SessionsPerUser: -1}}))

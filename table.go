@@ -25,9 +25,10 @@ type session struct {
 
 // Bits of session.state.
 const (
-	stateEnded   = 1 << iota // it is no more
-	stateOpened              // open-session has run on this server
-	statePending             // its last use is to be written
+	stateEnded    = 1 << iota // it is no more
+	stateOpened               // open-session has run on this server
+	statePending              // its last use is to be written
+	stateReplaced             // it ended because somebody connected in its browser
 )
 
 func (e *session) ended() bool  { return e.state.Load()&stateEnded != 0 }
@@ -256,6 +257,14 @@ func (t *browserTable) droppedAt(key Key) uint64 {
 	return t.dropped[key].seq
 }
 
+// wasDropped reports whether the browser's state was dropped of late.
+func (t *browserTable) wasDropped(key Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.dropped[key]
+	return ok
+}
+
 // all is every browser that is known.
 func (t *browserTable) all() []*browser {
 	t.mu.Lock()
@@ -312,17 +321,16 @@ func (t *userTable) get(user UserID, make_ bool) *group {
 	return g
 }
 
-// mark is what drop needs to know of before the user's last session ended.
+// groupMark is what drop needs to know of before the user's last session ended.
 type groupMark struct {
 	g        *group
 	connects uint64
 }
 
+// mark is called before the user's last session may end. It makes the state if
+// there is none, so that what is written from now on is dropped too.
 func (t *userTable) mark(user UserID) groupMark {
-	g := t.get(user, false)
-	if g == nil {
-		return groupMark{}
-	}
+	g := t.get(user, true)
 	return groupMark{g, g.connects.Load()}
 }
 
