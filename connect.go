@@ -119,7 +119,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		}
 	} else if presented == b.key { // not issued just now: it may stay as long again
 		name := s.names.browser
-		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), s.timeouts.browser)
+		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), 0)
 	}
 	now := time.Now().UnixMilli() // the actions at closing may have taken their time
 	expires := int64(0)
@@ -193,13 +193,18 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	return nil
 }
 
-// abandon ends a session whose opening failed.
+// abandon ends a session whose opening failed. If that cannot be stored it is
+// nobody's all the same: its cookie is not sent.
 func (q *request) abandon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	tell, err := q.end(ctx, EndDisconnect)
-	if err == nil {
-		tell()
+	if err != nil {
+		q.becomeNobody()
+		return err
 	}
-	return err
+	tell()
+	return nil
 }
 
 // Disconnect closes the session of this browser: it runs the pre-close

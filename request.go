@@ -358,7 +358,7 @@ func (q *request) issueBrowser(hierarchy string, presented Key) (*browser, error
 			break
 		}
 	}
-	keep := s.timeouts.browser
+	keep := int64(0) // while it is used its state lives on, and no read renews a cookie
 	if hierarchy == anonymousHierarchy {
 		keep = s.timeouts.absolute
 	}

@@ -3,6 +3,8 @@ package sojourn
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -101,18 +103,19 @@ func (t *toucher) some() bool {
 	return len(t.sessions)+len(t.browsers)+len(t.tabs) > 0
 }
 
-// flush writes the last uses that are due, or all.
+// flush writes the last uses that are due, or all. What could not be written is
+// tried again.
 func (s *Site) flush(ctx context.Context, all bool) error {
 	t, now := &s.touches, nowMillis()
 	var batch []Touch
+	var later, failed toucher // what is not due, and what is lost if the store fails
 	t.mu.Lock()
 	sessions, browsers, tabs := t.sessions, t.browsers, t.tabs
 	t.sessions, t.browsers, t.tabs = nil, nil, make(map[*tab]struct{})
 	t.mu.Unlock()
-	var later []*session
 	for _, e := range sessions {
 		if !all && now-e.saved.Load() < s.timeouts.touch {
-			later = append(later, e)
+			later.sessions = append(later.sessions, e)
 			continue
 		}
 		e.state.And(^uint32(statePending)) // before seen is read, so that no use is missed
@@ -120,16 +123,15 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 		if e.ended() {
 			continue
 		}
+		failed.sessions = append(failed.sessions, e)
 		batch = append(batch, Touch{
 			Owner:    Owner{Kind: OwnerSession, Key: e.key},
 			LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
 		})
-		see(&e.saved, seen)
 	}
-	var laterBrowsers []*browser
 	for _, b := range browsers {
 		if !all && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
-			laterBrowsers = append(laterBrowsers, b)
+			later.browsers = append(later.browsers, b)
 			continue
 		}
 		b.pending.Store(false)
@@ -137,11 +139,11 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 		if b.ended.Load() {
 			continue
 		}
+		failed.browsers = append(failed.browsers, b)
 		batch = append(batch, Touch{
 			Owner:    Owner{Kind: OwnerBrowser, Key: b.key},
 			LastSeen: fromMillis(seen), Deadline: fromMillis(s.browserDeadline(b.hierarchy, seen)),
 		})
-		see(&b.saved, seen)
 	}
 	for tab := range tabs {
 		owners, seen := tab.storedOwners(), tab.lastSeen()
@@ -152,14 +154,33 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 			})
 		}
 	}
-	t.mu.Lock()
-	t.sessions = append(t.sessions, later...)
-	t.browsers = append(t.browsers, laterBrowsers...)
-	t.mu.Unlock()
+	t.put(&later)
 	if len(batch) == 0 {
 		return nil
 	}
-	return s.store.Touch(ctx, batch)
+	if err := s.store.Touch(ctx, batch); err != nil {
+		failed.sessions = slices.DeleteFunc(failed.sessions, func(e *session) bool { return e.state.Or(statePending)&statePending != 0 })
+		failed.browsers = slices.DeleteFunc(failed.browsers, func(b *browser) bool { return b.pending.Swap(true) })
+		failed.tabs = tabs
+		t.put(&failed)
+		return err
+	}
+	for i, e := range failed.sessions {
+		see(&e.saved, batch[i].LastSeen.UnixMilli())
+	}
+	for i, b := range failed.browsers {
+		see(&b.saved, batch[len(failed.sessions)+i].LastSeen.UnixMilli())
+	}
+	return nil
+}
+
+// put adds what another toucher has.
+func (t *toucher) put(from *toucher) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sessions = append(t.sessions, from.sessions...)
+	t.browsers = append(t.browsers, from.browsers...)
+	maps.Copy(t.tabs, from.tabs)
 }
 
 // saveUses writes when the sessions of a user were last used, if one of them
