@@ -36,7 +36,7 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 	if id == "" {
 		return tab, nil
 	}
-	b, presented, err := q.browserOf(ctx, independentHierarchy)
+	b, presented, err := q.tabBrowser(ctx)
 	if err != nil {
 		return tab, err
 	}
@@ -52,7 +52,7 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 			return tab, nil
 		}
 	}
-	if q.startedHere(id, b, presented, now) {
+	if s.startedHere(&q.scratch, id, b, presented, now) {
 		tab.id, tab.started = id, true
 		if b == nil {
 			s.strays.see(id, now)
@@ -81,17 +81,30 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 	return tab, nil
 }
 
+// tabBrowser is the browser whose tab makes the request: the session attests
+// it, else its own cookie.
+func (q *request) tabBrowser(ctx context.Context) (b *browser, presented Key, err error) {
+	sess, err := q.identify(ctx)
+	if err != nil {
+		return nil, Key{}, err
+	}
+	if sess == nil {
+		return q.browserOf(ctx, independentHierarchy)
+	}
+	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, true, q.now())
+	return b, sess.browser, err
+}
+
 // startedHere checks the id's MAC and age.
-func (q *request) startedHere(id string, b *browser, presented Key, now int64) bool {
-	s := q.site
+func (s *Site) startedHere(scratch *tabScratch, id string, b *browser, presented Key, now int64) bool {
 	var issued int64
 	var seq uint64
 	ok := false
 	if b != nil {
-		issued, seq, ok = s.tabs.check(&q.scratch, id, &b.key)
+		issued, seq, ok = s.tabs.check(scratch, id, &b.key)
 	}
 	if !ok {
-		issued, seq, ok = s.tabs.check(&q.scratch, id, nil)
+		issued, seq, ok = s.tabs.check(scratch, id, nil)
 	}
 	if !ok || presented != (Key{}) && seq <= s.browsers.droppedAt(presented) ||
 		b != nil && seq <= s.browsers.droppedAt(b.key) {
@@ -128,7 +141,10 @@ func (q *request) tabOwners(ctx context.Context) (owners []Owner, err error) {
 
 // joinTab makes an id a tab of the browser.
 func (s *Site) joinTab(b *browser, id string, now int64, started bool) *tab {
-	t := b.join(id, now, s.limits.TabsPerBrowser)
+	t, forgotten := b.join(id, now, s.limits.TabsPerBrowser)
+	for _, o := range forgotten { // they are running all the same
+		s.strays.see(o.id, o.seen)
+	}
 	if started {
 		t.setStarted()
 	}
@@ -208,10 +224,7 @@ func (q *request) startTab(ctx context.Context, user UserID) error {
 				return err
 			}
 		}
-		if q.within(tab.id) {
-			return nil
-		}
-		if err := q.runStartTab(ctx, user, tab); err != nil {
+		if ok, err := q.runStartTab(ctx, user, tab); !ok || err != nil {
 			return err
 		}
 		q.tabStarted(tab.id)
@@ -239,29 +252,41 @@ func (q *request) tabStarted(id string) {
 }
 
 // runStartTab runs the start actions of a tab: in one request at a time if
-// others know the tab too.
-func (q *request) runStartTab(ctx context.Context, user UserID, tab requestTab) error {
-	defer q.enterWithin(tab.id)()
-	if tab.t == nil {
-		return q.site.actions.startTab(ctx, user)
+// others know the tab too. It answers false inside these actions.
+func (q *request) runStartTab(ctx context.Context, user UserID, tab requestTab) (bool, error) {
+	actions := &q.site.actions
+	if len(actions.start.all()) == 0 {
+		return true, nil
 	}
-	return q.site.opening.do(ctx, tab.t, tab.t.isStarted, func() error {
-		if err := q.site.actions.startTab(ctx, user); err != nil {
-			return err
+	leave, ok := q.begin(&q.starting)
+	if !ok {
+		return false, nil
+	}
+	defer leave()
+	if tab.t == nil {
+		return true, actions.startTab(ctx, user)
+	}
+	return true, q.site.opening.do(ctx, tab.t, tab.t.isStarted, func() error {
+		err := actions.startTab(ctx, user)
+		if err == nil {
+			tab.t.setStarted()
 		}
-		tab.t.setStarted()
-		return nil
+		return err
 	})
 }
 
 // newTab gives the request's tab an id.
 func (q *request) newTab(ctx context.Context) (requestTab, error) {
-	b, _, err := q.browserOf(ctx, independentHierarchy)
+	sess, err := q.identify(ctx)
 	if err != nil {
 		return requestTab{}, err
 	}
 	var bound *Key
-	if b != nil {
+	if sess != nil {
+		bound = &sess.browser
+	} else if b, _, err := q.browserOf(ctx, independentHierarchy); err != nil {
+		return requestTab{}, err
+	} else if b != nil {
 		bound = &b.key
 	}
 	q.mu.Lock()
@@ -277,7 +302,8 @@ func (q *request) announceTab() {
 	defer q.mu.Unlock()
 	if q.tab.announce && !q.w.started {
 		q.tab.announce = false
-		q.w.Header()[protocol.TabHeader] = []string{q.tab.id}
+		q.tabLine[0] = q.tab.id
+		q.w.Header()[protocol.TabHeader] = q.tabLine[:]
 	}
 }
 

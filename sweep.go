@@ -3,8 +3,6 @@ package sojourn
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -43,7 +41,7 @@ func (t *toucher) session(e *session, now int64) {
 
 func (t *toucher) browser(b *browser, now int64) {
 	see(&b.seen, now)
-	if !b.stored.Load() || b.saved.Load() >= now || b.pending.Swap(true) {
+	if b.saved.Load() >= now || b.pending.Swap(true) {
 		return
 	}
 	t.mu.Lock()
@@ -103,46 +101,63 @@ func (t *toucher) some() bool {
 	return len(t.sessions)+len(t.browsers)+len(t.tabs) > 0
 }
 
-// flush writes the last uses that are due, or all. What could not be written is
-// tried again.
+// flush writes the last uses that are due, or all.
 func (s *Site) flush(ctx context.Context, all bool) error {
 	t, now := &s.touches, nowMillis()
 	var batch []Touch
-	var later, failed toucher // what is not due, and what is lost if the store fails
 	t.mu.Lock()
 	sessions, browsers, tabs := t.sessions, t.browsers, t.tabs
 	t.sessions, t.browsers, t.tabs = nil, nil, make(map[*tab]struct{})
 	t.mu.Unlock()
+	var later []*session
+	var done []func(ok bool) // what the outcome of the write changes
 	for _, e := range sessions {
+		if e.ended() {
+			continue
+		}
 		if !all && now-e.saved.Load() < s.timeouts.touch {
-			later.sessions = append(later.sessions, e)
+			later = append(later, e)
 			continue
 		}
 		e.state.And(^uint32(statePending)) // before seen is read, so that no use is missed
 		seen := e.seen.Load()
-		if e.ended() {
-			continue
-		}
-		failed.sessions = append(failed.sessions, e)
 		batch = append(batch, Touch{
 			Owner:    Owner{Kind: OwnerSession, Key: e.key},
 			LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
 		})
+		done = append(done, func(ok bool) {
+			if ok {
+				see(&e.saved, seen)
+			} else {
+				t.session(e, seen)
+			}
+		})
 	}
+	var laterBrowsers []*browser
 	for _, b := range browsers {
-		if !all && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
-			later.browsers = append(later.browsers, b)
+		if b.ended.Load() {
+			continue
+		}
+		unsaved := b.saved.Load() < b.seen.Load()
+		if !all && unsaved && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
+			laterBrowsers = append(laterBrowsers, b)
 			continue
 		}
 		b.pending.Store(false)
 		seen := b.seen.Load()
-		if b.ended.Load() {
+		if seen <= b.saved.Load() { // it has been recorded meanwhile
 			continue
 		}
-		failed.browsers = append(failed.browsers, b)
 		batch = append(batch, Touch{
 			Owner:    Owner{Kind: OwnerBrowser, Key: b.key},
 			LastSeen: fromMillis(seen), Deadline: fromMillis(s.browserDeadline(b.hierarchy, seen)),
+		})
+		done = append(done, func(ok bool) {
+			if ok {
+				see(&b.saved, seen)
+			} else {
+				t.browser(b, seen)
+			}
 		})
 	}
 	for tab := range tabs {
@@ -154,33 +169,23 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 			})
 		}
 	}
-	t.put(&later)
+	t.mu.Lock()
+	t.sessions = append(t.sessions, later...)
+	t.browsers = append(t.browsers, laterBrowsers...)
+	t.mu.Unlock()
 	if len(batch) == 0 {
 		return nil
 	}
-	if err := s.store.Touch(ctx, batch); err != nil {
-		failed.sessions = slices.DeleteFunc(failed.sessions, func(e *session) bool { return e.state.Or(statePending)&statePending != 0 })
-		failed.browsers = slices.DeleteFunc(failed.browsers, func(b *browser) bool { return b.pending.Swap(true) })
-		failed.tabs = tabs
-		t.put(&failed)
-		return err
+	err := s.store.Touch(ctx, batch)
+	for _, f := range done {
+		f(err == nil)
 	}
-	for i, e := range failed.sessions {
-		see(&e.saved, batch[i].LastSeen.UnixMilli())
+	if err != nil {
+		for tab := range tabs {
+			t.tab(tab)
+		}
 	}
-	for i, b := range failed.browsers {
-		see(&b.saved, batch[len(failed.sessions)+i].LastSeen.UnixMilli())
-	}
-	return nil
-}
-
-// put adds what another toucher has.
-func (t *toucher) put(from *toucher) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.sessions = append(t.sessions, from.sessions...)
-	t.browsers = append(t.browsers, from.browsers...)
-	maps.Copy(t.tabs, from.tabs)
+	return err
 }
 
 // saveUses writes when the sessions of a user were last used, if one of them
@@ -344,31 +349,4 @@ func (s *Site) sweepUsers(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// keepInformed takes in what other servers do.
-func (s *Site) keepInformed(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := s.store.Changes(ctx, func(c Change) { s.changed(c) })
-		if ctx.Err() != nil {
-			return
-		}
-		s.log.WarnContext(ctx, "sojourn: the store's changes stopped", "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-// changed is told what another server did.
-func (s *Site) changed(c Change) {
-	if c.Ended == nil {
-		return
-	}
-	mark := s.users.mark(c.Ended.User)
-	s.sessions.remove(&c.Ended.Key)
-	if c.Left == 0 {
-		s.users.drop(c.Ended.User, mark)
-	}
 }

@@ -25,12 +25,14 @@ type session struct {
 
 // Bits of session.state.
 const (
-	stateEnded   = 1 << iota // it is no more
-	stateOpened              // open-session has run on this server
-	statePending             // its last use is to be written
+	stateEnded    = 1 << iota // it is no more
+	stateOpened               // open-session has run on this server
+	statePending              // its last use is to be written
+	stateReplaced             // it ended because somebody connected in its browser
 )
 
-func (e *session) ended() bool { return e.state.Load()&stateEnded != 0 }
+func (e *session) ended() bool  { return e.state.Load()&stateEnded != 0 }
+func (e *session) opened() bool { return e.state.Load()&stateOpened != 0 }
 
 // values is the session's state, made if need be.
 func (e *session) values() *values { return valuesOf(&e.vals) }
@@ -144,6 +146,13 @@ func (t *sessionTable) remove(key *Key) *session {
 	return e
 }
 
+// suspect makes the store be asked for a session again.
+func (t *sessionTable) suspect(key *Key) {
+	if e, _ := t.get(key); e != nil {
+		e.asked.Store(0)
+	}
+}
+
 func (sh *sessionShard) resize(n int) {
 	old := sh.buckets
 	sh.buckets = make([]*session, n)
@@ -217,10 +226,7 @@ func (t *browserTable) remove(key Key, seq uint64, now int64) {
 	b := t.m[key]
 	delete(t.m, key)
 	t.epoch++
-	if t.dropped == nil {
-		t.dropped = make(map[Key]drop)
-	}
-	t.dropped[key] = drop{seq, now}
+	t.noteDropped(key, drop{seq, now})
 	t.mu.Unlock()
 	if b != nil {
 		b.ended.Store(true)
@@ -237,8 +243,26 @@ func (t *browserTable) inherit(from, to Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d, ok := t.dropped[from]; ok {
-		t.dropped[to] = d
+		t.noteDropped(to, d)
 	}
+}
+
+// maxDropped is how many browsers whose state was dropped are remembered. A tab
+// of one that had to go may be taken for one that is running still.
+const maxDropped = 1 << 14
+
+// noteDropped remembers a browser whose state was dropped; t.mu is held.
+func (t *browserTable) noteDropped(key Key, d drop) {
+	if t.dropped == nil {
+		t.dropped = make(map[Key]drop)
+	}
+	if _, ok := t.dropped[key]; !ok && len(t.dropped) >= maxDropped {
+		for some := range t.dropped {
+			delete(t.dropped, some)
+			break
+		}
+	}
+	t.dropped[key] = d
 }
 
 // droppedAt is the last tab id issued before the browser of key was dropped.
@@ -246,6 +270,14 @@ func (t *browserTable) droppedAt(key Key) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.dropped[key].seq
+}
+
+// wasDropped reports whether the browser's state was dropped of late.
+func (t *browserTable) wasDropped(key Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.dropped[key]
+	return ok
 }
 
 // all is every browser that is known.
