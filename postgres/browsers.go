@@ -1,0 +1,60 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/sojourn-go/sojourn"
+)
+
+// CreateBrowser implements sojourn.Store.
+func (s *Store) CreateBrowser(ctx context.Context, b sojourn.StoredBrowser, limit int) (evicted []sojourn.Key, err error) {
+	seen, deadline, subnet := b.LastSeen.UnixMilli(), deadlineOf(b.Deadline), subnetBytes(b.Subnet)
+	err = s.do(ctx, "creating a browser", writes, func(ctx context.Context, c *pgx.Conn) error {
+		var gone [][]byte
+		err := c.QueryRow(ctx, s.sql.createBrowser,
+			s.subnetLock(subnet), int64(limit), seen, deadline, dueOf(seen, deadline), b.Key[:], []byte(b.Hierarchy), subnet).Scan(&gone)
+		evicted = nil
+		for _, key := range gone {
+			evicted = append(evicted, sojourn.Key(key))
+		}
+		return err
+	})
+	return evicted, err
+}
+
+// Browser implements sojourn.Store.
+func (s *Store) Browser(ctx context.Context, key sojourn.Key) (sojourn.StoredBrowser, error) {
+	var seen, deadline int64
+	var hierarchy, subnet []byte
+	err := s.do(ctx, "reading a browser", reads, func(ctx context.Context, c *pgx.Conn) error {
+		return notFound(c.QueryRow(ctx, s.sql.browser, key[:]).Scan(&seen, &deadline, &hierarchy, &subnet))
+	})
+	if err != nil {
+		return sojourn.StoredBrowser{}, err
+	}
+	b := sojourn.StoredBrowser{
+		Key:       key,
+		Hierarchy: string(hierarchy),
+		LastSeen:  timeOf(seen),
+		Deadline:  timeOfDeadline(deadline),
+	}
+	b.Subnet, err = subnetOf(subnet)
+	return b, err
+}
+
+// EndBrowsers implements sojourn.Store.
+func (s *Store) EndBrowsers(ctx context.Context, all ...sojourn.Key) error {
+	return s.do(ctx, "removing browsers", writes, func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, s.sql.endBrowsers, keys(all))
+		return err
+	})
+}
+
+// Count implements sojourn.Store.
+func (s *Store) Count(ctx context.Context) (counts sojourn.Counts, err error) {
+	err = s.do(ctx, "counting", reads, func(ctx context.Context, c *pgx.Conn) error {
+		return c.QueryRow(ctx, s.sql.count).Scan(&counts.Sessions, &counts.Browsers, &counts.Values)
+	})
+	return counts, err
+}
