@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/sojourn-go/sojourn"
@@ -51,10 +52,19 @@ func (s *Store) EndBrowsers(ctx context.Context, all ...sojourn.Key) error {
 	})
 }
 
+// countTimeout is Count's: it looks at every row.
+const countTimeout = time.Minute
+
 // Count implements sojourn.Store.
-func (s *Store) Count(ctx context.Context) (counts sojourn.Counts, err error) {
-	err = s.do(ctx, "counting", reads, func(ctx context.Context, c *pgx.Conn) error {
-		return c.QueryRow(ctx, s.sql.count).Scan(&counts.Sessions, &counts.Browsers, &counts.Values)
+func (s *Store) Count(ctx context.Context) (n sojourn.Counts, err error) {
+	timeout := max(s.timeout, countTimeout)
+	err = s.doIn(ctx, timeout, "counting", reads, func(ctx context.Context, c *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `select set_config('statement_timeout', $1, true)`, milliseconds(timeout)); err != nil {
+				return err
+			}
+			return tx.QueryRow(ctx, s.sql.count).Scan(&n.Sessions, &n.Browsers, &n.Values)
+		})
 	})
-	return counts, err
+	return n, err
 }

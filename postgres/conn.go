@@ -37,6 +37,10 @@ func newPool(url string, o options) (*pgxpool.Pool, error) {
 	if cfg.ConnConfig.ConnectTimeout == 0 || cfg.ConnConfig.ConnectTimeout > o.timeout {
 		cfg.ConnConfig.ConnectTimeout = o.timeout
 	}
+	if cfg.ConnConfig.ValidateConnect == nil {
+		// Of several hosts, the one that takes writes.
+		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
 	if o.maxConns > 0 {
 		cfg.MaxConns = int32(min(o.maxConns, 1<<16))
 		cfg.MinConns = min(cfg.MinConns, cfg.MaxConns)
@@ -48,7 +52,7 @@ func newPool(url string, o options) (*pgxpool.Pool, error) {
 		return &pgconn.DeadlineContextWatcherHandler{Conn: c.Conn(), DeadlineDelay: readGrace}
 	}
 	cfg.MaxConnLifetimeJitter = cfg.MaxConnLifetime / 10
-	limit := strconv.FormatInt(max(o.timeout.Milliseconds(), 1), 10)
+	limit := milliseconds(o.timeout)
 	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, settings, limit)
 		return err
@@ -64,6 +68,9 @@ func newPool(url string, o options) (*pgxpool.Pool, error) {
 	}
 	return pool, nil
 }
+
+// milliseconds is a duration as a setting.
+func milliseconds(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
 
 // listenConfig is for the connection that hears notifications.
 func (s *Store) listenConfig() *pgx.ConnConfig {
@@ -90,10 +97,15 @@ const (
 // connection. Doing is what the error says was being done. F may run again, if
 // what it did before had no effect.
 func (s *Store) do(ctx context.Context, doing string, k kind, f func(ctx context.Context, c *pgx.Conn) error) error {
+	return s.doIn(ctx, s.timeout, doing, k, f)
+}
+
+// doIn is do with another timeout.
+func (s *Store) doIn(ctx context.Context, timeout time.Duration, doing string, k kind, f func(ctx context.Context, c *pgx.Conn) error) error {
 	if err := s.ready(ctx); err != nil {
 		return fmt.Errorf("postgres: %s: %w", doing, err)
 	}
-	limit := time.Now().Add(s.timeout)
+	limit := time.Now().Add(timeout)
 	err := s.try(ctx, limit, k, f)
 	for again := 3; err != nil && again > 0 && ctx.Err() == nil && repeatable(err, k); again-- {
 		err = s.try(ctx, limit, k, f)
