@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,16 +74,54 @@ func (s *Site) Connect(ctx context.Context, user UserID, opts ...ConnectOption) 
 	if err := s.mayConnect(ctx, q, user); err != nil {
 		return err
 	}
-	if err := q.close(ctx, EndReplaced); err != nil {
+	if err := s.expect(ctx, q); err != nil {
 		return err
 	}
-	if err := q.open(ctx, user, o); err != nil {
+	if _, _, err := q.browserOf(ctx, independentHierarchy); err != nil { // while its session vouches for it
 		return err
 	}
-	if err := q.openActions(ctx, user); err != nil {
-		return errors.Join(err, q.abandon(ctx))
+	ended, err := q.close(ctx, EndReplaced)
+	if err == nil {
+		err = q.open(ctx, user, o)
 	}
-	return nil
+	if err == nil {
+		if err = q.openActions(ctx, user); err != nil {
+			err = errors.Join(err, q.abandon(ctx))
+		}
+	}
+	s.tellConnected(ctx, q, ended, err == nil)
+	return err
+}
+
+// tellConnected tells the other tabs of the browser that somebody connected,
+// or, if that failed, that the session that was open has ended. That other
+// servers cannot be told undoes neither: they will find out by themselves.
+func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSession, connected bool) {
+	n := liveNotice{keys: ownKeys(ended), reason: string(EndDisconnect), except: q.except()}
+	q.mu.Lock()
+	if sess := q.sess; connected && sess != nil {
+		n.reason = protocol.ReasonConnected
+		n.keys = append(n.keys, sess.browser)
+		if n.except.browser != (Key{}) && n.except.browser != sess.browser { // a cookie that had to be replaced
+			n.keys = append(n.keys, n.except.browser)
+		}
+		n.session, n.user = sess.key, sess.user
+	}
+	q.mu.Unlock()
+	if len(n.keys) == 0 {
+		return
+	}
+	if err := s.tell(ctx, n); err != nil {
+		s.log.WarnContext(ctx, "sojourn: telling the tabs on other servers", "error", err)
+	}
+}
+
+// ownKeys are the keys under which the tabs of sessions can be told.
+func ownKeys(sessions []StoredSession) (keys []Key) {
+	for i := range sessions {
+		keys = append(keys, sessions[i].Key, sessions[i].Browser)
+	}
+	return keys
 }
 
 func (s *Site) mayConnect(ctx context.Context, q *request, user UserID) error {
@@ -112,14 +151,14 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	if err != nil {
 		return err
 	}
+	browser := presented
 	if b == nil {
-		b, err = q.issueBrowser(independentHierarchy, presented)
-		if err != nil {
+		if browser, err = q.issueBrowser(independentHierarchy, presented); err != nil {
 			return err
 		}
-	} else if presented == b.key { // not issued just now: it may stay as long again
+	} else if !q.issued(independentHierarchy) { // the cookie may stay as long again
 		name := s.names.browser
-		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), s.timeouts.browser)
+		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), 0)
 	}
 	now := time.Now().UnixMilli() // the actions at closing may have taken their time
 	expires := int64(0)
@@ -128,20 +167,25 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	}
 	tok, key := token.New(ShardOf(user))
 	st := StoredSession{
-		Key: key, ID: SessionID(token.NewID()), User: user, Browser: b.key,
+		Key: key, ID: SessionID(token.NewID()), User: user, Browser: browser,
 		OpenedAt: fromMillis(now), LastSeen: fromMillis(now),
 		ExpiresAt: fromMillis(expires), Deadline: s.timeouts.deadline(now, expires),
 		UserAgent: clip(q.r.UserAgent(), 512), RemoteAddr: q.remoteAddr(),
 	}
+	if err := s.saveUses(ctx, user); err != nil {
+		return err
+	}
 	_, epoch := s.sessions.get((*Key)(&key))
 	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
 	if err != nil {
+		s.doubt.Add(1) // it may have evicted others all the same
 		return wrap("storing the session", err)
 	}
 	s.users.connected(user)
 	for i := range evicted {
 		s.sessions.remove(&evicted[i].Key)
 	}
+	defer s.announce(ctx, evicted, EndEvicted)
 	e := newSession(&st)
 	e.asked.Store(now)
 	e.trust.Store(s.doubt.Load())
@@ -161,7 +205,6 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		keep = -1
 	}
 	s.setCookie(q.w.Header(), s.names.session, tok, keep)
-	s.announce(ctx, evicted, EndEvicted)
 	return nil
 }
 
@@ -180,26 +223,25 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	if err := q.site.actions.startTab(ctx, user); err != nil {
 		return err
 	}
-	if tab.t != nil {
-		tab.t.setStarted()
-	}
+	q.tabStarted(tab.id)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.tab.started {
-		q.tab.started, q.tab.announce = true, true
+	if q.sess == nil {
+		return ErrSessionEnded // an action ended it
 	}
-	if q.sess != nil {
-		q.sess.state.Or(stateOpened)
-	}
+	q.sess.state.Or(stateOpened)
 	return nil
 }
 
-// abandon ends a session whose opening failed.
+// abandon ends a session whose opening failed, perhaps because the context is
+// done. If the store fails, too, its token is at least not sent.
 func (q *request) abandon(ctx context.Context) error {
-	tell, err := q.end(ctx, EndDisconnect)
-	if err == nil {
-		tell()
+	ctx = context.WithoutCancel(ctx)
+	ended, err := q.end(ctx, EndDisconnect)
+	if err != nil {
+		q.becomeNobody(true)
 	}
+	q.site.announce(ctx, ended, EndDisconnect)
 	return err
 }
 
@@ -219,58 +261,64 @@ func (s *Site) Disconnect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return q.close(ctx, EndDisconnect)
+	if err := s.expect(ctx, q); err != nil {
+		return err
+	}
+	_, err = q.close(ctx, EndDisconnect)
+	return err
 }
 
-// close is Disconnect.
-func (q *request) close(ctx context.Context, reason EndReason) error {
+// close is Disconnect. It answers what it ended, also with the error of a
+// post-close action. When the session is replaced, Connect tells the tabs.
+func (q *request) close(ctx context.Context, reason EndReason) (ended []StoredSession, err error) {
 	if _, err := q.identify(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if err := runPlain(&q.site.actions.preClose, ctx); err != nil {
-		return err
+		return nil, err
 	}
-	tell, err := q.end(ctx, reason)
-	if err != nil {
-		return err
+	if ended, err = q.end(ctx, reason); err != nil {
+		return nil, err
 	}
-	defer tell()
-	return runPlain(&q.site.actions.postClose, ctx)
+	err = runPlain(&q.site.actions.postClose, ctx)
+	if reason == EndReplaced {
+		q.site.ended(ctx, ended, reason)
+	} else {
+		q.site.announce(ctx, ended, reason)
+	}
+	return ended, err
 }
 
 // end ends the request's session, or the anonymous state of its browser, and
-// makes the request nobody's. tell is to be called when that may be known.
-func (q *request) end(ctx context.Context, reason EndReason) (tell func(), err error) {
-	s := q.site
+// makes the request nobody's.
+func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSession, err error) {
 	q.mu.Lock()
 	sess := q.sess
 	if sess == nil {
 		sess = q.gone
 	}
 	q.mu.Unlock()
-	tell = func() {}
 	if sess != nil {
-		ended, err := s.endSession(ctx, sess.key, sess.user, reason)
-		if err != nil {
+		if ended, err = q.site.endSession(ctx, sess.key, sess.user, reason); err != nil {
 			return nil, err
 		}
-		tell = func() { s.announce(ctx, ended, reason) }
+		// The cookie named the session, so there is no anonymous state. If
+		// somebody connected in the browser meanwhile, it has another one now.
+		replaced := len(ended) == 0 && sess.state.Load()&stateReplaced != 0
+		q.becomeNobody(!replaced)
+		return ended, nil
 	}
-	anonymous, _, err := q.browserOf(ctx, anonymousHierarchy)
-	if err != nil {
-		return nil, err
+	anonymous, presented, err := q.browserOf(ctx, anonymousHierarchy)
+	replaced := q.site.browsers.wasDropped(presented)
+	if err == nil && anonymous != nil {
+		err = q.site.dropBrowsers(ctx, anonymous.key)
 	}
-	if anonymous != nil {
-		if err := s.dropBrowsers(ctx, anonymous.key); err != nil {
-			return nil, err
-		}
-	}
-	q.becomeNobody()
-	return tell, nil
+	q.becomeNobody(!replaced)
+	return nil, err
 }
 
 // becomeNobody makes the request nobody's: its session has ended.
-func (q *request) becomeNobody() {
+func (q *request) becomeNobody(deleteCookie bool) {
 	s := q.site
 	q.vals.clear()
 	q.mu.Lock()
@@ -279,7 +327,7 @@ func (q *request) becomeNobody() {
 	*q.slot(anonymousHierarchy) = requestBrowser{hierarchy: anonymousHierarchy, asked: true}
 	q.mu.Unlock()
 	name := s.names.session
-	if !q.w.started && (cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(q.w.Header()["Set-Cookie"], name)) {
+	if deleteCookie && !q.w.started && (cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(q.w.Header()["Set-Cookie"], name)) {
 		s.deleteCookie(q.w.Header(), name)
 	}
 }
@@ -292,8 +340,10 @@ func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndR
 		s.doubt.Add(1)
 		return nil, wrap("ending the session", err)
 	}
-	s.sessions.remove(&key)
-	if left == 0 {
+	if e := s.sessions.remove(&key); e != nil && reason == EndReplaced {
+		e.state.Or(stateReplaced)
+	}
+	if len(ended) > 0 && left == 0 {
 		s.users.drop(user, mark)
 	}
 	return ended, nil
@@ -338,13 +388,16 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 	if user == Nobody {
 		return nil
 	}
+	if err := s.expect(ctx, q); err != nil {
+		return err
+	}
 	ended, err := s.endUser(ctx, user)
 	if err != nil {
 		return err
 	}
-	ownEnded := own != nil && own.user == user && own.ended()
+	ownEnded := own != nil && (!o.hasUser || slices.ContainsFunc(ended, func(e StoredSession) bool { return e.Key == own.key }))
 	if ownEnded {
-		q.becomeNobody()
+		q.becomeNobody(own.state.Load()&stateReplaced == 0)
 	}
 	if !o.hasUser {
 		err = runPlain(&s.actions.postClose, ctx)
@@ -357,7 +410,7 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 		}
 		err = errors.Join(err, s.dropBrowsers(ctx, keys...))
 		if ownEnded {
-			q.forgetBrowser()
+			q.forgetBrowser(own.browser)
 		}
 	}
 	if ownEnded && !o.withoutRestart && !q.w.started {
@@ -382,17 +435,29 @@ func (s *Site) endUser(ctx context.Context, user UserID) ([]StoredSession, error
 }
 
 // forgetBrowser makes the request's browser a new one: its state was dropped.
-func (q *request) forgetBrowser() {
+func (q *request) forgetBrowser(dropped Key) {
 	q.mu.Lock()
-	m := q.slot(independentHierarchy)
-	m.asked, m.b = true, nil
+	*q.slot(independentHierarchy) = requestBrowser{hierarchy: independentHierarchy, asked: true, presented: dropped}
 	q.mu.Unlock()
 	q.forgetTab()
 }
 
 // announce tells that sessions have ended: the actions of OnSessionEnd, and
-// the open tabs.
+// the open tabs. What another server has open hears of it through the store.
 func (s *Site) announce(ctx context.Context, ended []StoredSession, reason EndReason) {
+	if len(ended) == 0 {
+		return
+	}
+	s.ended(ctx, ended, reason)
+	n := liveNotice{keys: ownKeys(ended), reason: string(reason)}
+	if q, err := s.request(ctx); err == nil {
+		n.except = q.except()
+	}
+	s.hub.tell(n)
+}
+
+// ended runs the actions of OnSessionEnd.
+func (s *Site) ended(ctx context.Context, ended []StoredSession, reason EndReason) {
 	for i := range ended {
 		for _, f := range s.actions.end.all() {
 			f(ctx, info(&ended[i]), reason)

@@ -217,15 +217,18 @@ func (g *guard) enter(ctx context.Context, q *request) (UserID, error) {
 	if err := q.once(&q.fired.request, func() error { return runUser(&s.actions.request, ctx, user) }); err != nil {
 		return Nobody, err
 	}
+	if user, err = q.user(ctx); err != nil { // an action may connect or disconnect
+		return Nobody, err
+	}
 	if !q.isForced() {
 		if err := q.startTab(ctx, user); err != nil {
 			return Nobody, err
 		}
-	}
-	if err := g.admit(ctx, user); err != nil {
-		if errors.Is(err, ErrPermissionDenied) {
-			err = q.deny(ctx, err)
+		if user, err = q.user(ctx); err != nil {
+			return Nobody, err
 		}
+	}
+	if err := g.admit(ctx, q, user); err != nil {
 		return Nobody, err
 	}
 	err = q.once(&q.fired.stage, func() error {
@@ -239,6 +242,15 @@ func (g *guard) enter(ctx context.Context, q *request) (UserID, error) {
 			err = q.deny(ctx, err)
 		}
 		return Nobody, err
+	}
+	was := user
+	if user, err = q.user(ctx); err != nil {
+		return Nobody, err
+	}
+	if user != was {
+		if err := g.admit(ctx, q, user); err != nil {
+			return Nobody, err
+		}
 	}
 	if g.mustConnect && user == Nobody {
 		return Nobody, ErrNotConnected
@@ -258,42 +270,45 @@ func (q *request) user(ctx context.Context) (UserID, error) {
 		gone := q.gone
 		q.mu.Unlock()
 		if gone != nil {
-			err = q.close(ctx, EndUserGone)
+			_, err = q.close(ctx, EndUserGone)
 		}
 		return Nobody, err
 	}
-	opened := func() bool { return sess.state.Load()&stateOpened != 0 }
-	if opened() || q.within(sess) {
+	if sess.opened() {
 		return sess.user, nil
 	}
-	err = q.site.opening.do(ctx, sess, opened, func() error {
-		defer q.enterWithin(sess)()
+	leave, ok := q.begin(&q.opening)
+	if !ok { // a guard inside an open-session action
+		return sess.user, nil
+	}
+	defer leave()
+	err = q.site.opening.do(ctx, sess, sess.opened, func() error {
 		if err := runUser(&q.site.actions.open, ctx, sess.user); err != nil {
 			return err
 		}
 		sess.state.Or(stateOpened)
 		return nil
 	})
-	return sess.user, err
+	if err != nil {
+		return Nobody, err
+	}
+	return q.user(ctx) // whoever it is after the actions
 }
 
-// within reports whether the request is running the starting actions of what:
-// a guard inside them does not run them again.
-func (q *request) within(what any) bool {
+// begin marks that starting actions of the request are running, until leave; it
+// answers false if they are already: a guard inside them does not run them.
+func (q *request) begin(running *bool) (leave func(), ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return slices.Contains(q.running, what)
-}
-
-func (q *request) enterWithin(what any) (leave func()) {
-	q.mu.Lock()
-	q.running = append(q.running, what)
-	q.mu.Unlock()
+	if *running {
+		return nil, false
+	}
+	*running = true
 	return func() {
 		q.mu.Lock()
-		q.running = slices.DeleteFunc(q.running, func(x any) bool { return x == what })
+		*running = false
 		q.mu.Unlock()
-	}
+	}, true
 }
 
 // once runs request-level actions unless they ran in this request. If they
@@ -302,22 +317,35 @@ func (q *request) once(fired *fired, f func() error) error {
 	q.mu.Lock()
 	if fired.yes {
 		defer q.mu.Unlock()
-		return fired.err
+		if fired.err != nil {
+			return *fired.err
+		}
+		return nil
 	}
 	fired.yes = true
 	q.mu.Unlock()
 	err := f()
 	if err != nil {
+		failed := err // a copy, so that err need not be on the heap
 		q.mu.Lock()
-		fired.err = err
+		fired.err = &failed
 		q.mu.Unlock()
 	}
 	return err
 }
 
-// admit asks the groups. All of them are asked, each once, so that a failure
+// admit tells whether the user may come in; if not, the request is a denied one.
+func (g *guard) admit(ctx context.Context, q *request, user UserID) error {
+	err := g.ask(ctx, user)
+	if errors.Is(err, ErrPermissionDenied) {
+		err = q.deny(ctx, err)
+	}
+	return err
+}
+
+// ask asks the groups. All of them are asked, each once, so that a failure
 // is one whatever the answers of the others.
-func (g *guard) admit(ctx context.Context, user UserID) error {
+func (g *guard) ask(ctx context.Context, user UserID) error {
 	if user == Nobody {
 		if g.hasAllow {
 			return notConnectedDenied

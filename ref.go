@@ -188,19 +188,30 @@ func (r *Ref[T]) read(ctx context.Context, st State) (v T, version int64, err er
 	if p.ended() {
 		return v, 0, ErrSessionEnded
 	}
-	if r.name == "" || p.loose {
-		if p.vals != nil {
-			if x, version := p.vals.get(r.index); version != 0 {
-				v, _ = x.(T) // of this reference only; a nil interface stays the zero value
-				return v, version, nil
-			}
+	switch {
+	case r.name == "" || p.loose:
+		v, version = r.readVolatile(p)
+	case p.owner.Kind == 0:
+		v = r.initial()
+	default:
+		v, version, err = r.readStored(ctx, p)
+	}
+	if err == nil && p.ended() { // meanwhile: what was read may be what an ended state reads as
+		var zero T
+		return zero, 0, ErrSessionEnded
+	}
+	return v, version, err
+}
+
+// readVolatile is read for what is in memory only.
+func (r *Ref[T]) readVolatile(p place) (v T, version int64) {
+	if p.vals != nil {
+		if x, version := p.vals.get(r.index); version != 0 {
+			v, _ = x.(T) // of this reference only; a nil interface stays the zero value
+			return v, version
 		}
-		return r.initial(), 0, nil
 	}
-	if p.owner.Kind == 0 {
-		return r.initial(), 0, nil
-	}
-	return r.readStored(ctx, p)
+	return r.initial(), 0
 }
 
 // readStored is read for what is in the store, or known to be.

@@ -24,25 +24,29 @@ type request struct {
 
 	mu         sync.Mutex // guards what follows; never held during I/O or callbacks
 	time       int64      // when somebody first asked, in Unix milliseconds
+	quiet      bool       // it is no use of the session; set before anybody asks
 	forced     int        // how many guards with ForceUnconnected we are in
 	identified bool
 	sess       *session // the session, if a user is connected
 	gone       *session // a session whose user is no more, not closed yet
 	browsers   []requestBrowser
-	first      [2]requestBrowser // room for the first of browsers
+	first      [1]requestBrowser // room for the first of browsers
 	vals       values            // of RequestScope
 	loose      map[Scope]*values // of scopes that have nothing to hold on to in this request
 	tab        requestTab
 	scratch    tabScratch
 	fired      firedActions
-	running    []any // what starting actions of this request are running for
+	opening    bool      // open-session actions are running
+	starting   bool      // start actions of the tab are running
+	tabLine    [1]string // the response's header
 }
 
 // requestBrowser is what a request knows of one hierarchy's browser.
 type requestBrowser struct {
 	hierarchy string
 	asked     bool
-	presented Key // what the cookie names, whether it is known or not
+	issued    bool // the response brings the cookie
+	presented Key  // what the cookie names, whether it is known or not
 	b         *browser
 }
 
@@ -61,7 +65,7 @@ type firedActions struct{ request, stage, denied fired }
 
 type fired struct {
 	yes bool
-	err error // how it went
+	err *error // how it failed
 }
 
 func (q *request) isForced() bool {
@@ -114,7 +118,11 @@ func (q *request) lookup(ctx context.Context, now int64) (sess, gone *session, e
 	if !ok {
 		return nil, nil, nil
 	}
-	sess, err = s.lookup(ctx, Key(key), now)
+	if q.quiet {
+		sess, err = s.load(ctx, Key(key), now)
+	} else {
+		sess, err = s.lookup(ctx, Key(key), now)
+	}
 	if sess == nil || err != nil || s.cfg.Users == nil {
 		return sess, nil, err
 	}
@@ -258,12 +266,16 @@ func (q *request) browserOf(ctx context.Context, hierarchy string) (b *browser, 
 		defer q.mu.Unlock()
 		return m.b, m.presented, nil
 	}
+	key, attested := q.slot(hierarchy).presented, q.slot(hierarchy).issued
 	now := q.nowLocked()
 	q.mu.Unlock()
 
-	key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], q.site.names.of(hierarchy)))
+	ok := attested
+	if !ok {
+		key, ok = token.Parse(cookie.Find(q.r.Header["Cookie"], q.site.names.of(hierarchy)))
+		attested = hierarchy == independentHierarchy && sess != nil && sess.browser == key
+	}
 	if ok {
-		attested := hierarchy == independentHierarchy && sess != nil && sess.browser == key
 		if b, err = q.site.lookupBrowser(ctx, key, hierarchy, attested, now); err != nil {
 			return nil, Key{}, err
 		}
@@ -275,6 +287,13 @@ func (q *request) browserOf(ctx context.Context, hierarchy string) (b *browser, 
 		m.asked, m.b, m.presented = true, b, key
 	}
 	return m.b, m.presented, nil
+}
+
+// issued reports whether the hierarchy's cookie goes with this response.
+func (q *request) issued(hierarchy string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.slot(hierarchy).issued
 }
 
 // lookupBrowser is the browser of key if it holds state, or if a session
@@ -309,12 +328,40 @@ func (s *Site) lookupBrowser(ctx context.Context, key Key, hierarchy string, att
 		if b.hierarchy != hierarchy {
 			return nil, nil
 		}
-		if keep := s.browserTimeout(hierarchy); keep != 0 && now >= b.seen.Load()+keep {
-			return nil, s.dropBrowsers(ctx, key)
+		silent, err := s.silent(ctx, b, now)
+		if err != nil {
+			return nil, err
+		}
+		if silent {
+			if err := s.dropBrowsers(ctx, key); err != nil || !attested {
+				return nil, err
+			}
+			continue // the session goes on, so the browser stays the one that it knows
 		}
 		s.touches.browser(b, now)
 		return b, nil
 	}
+}
+
+// silent reports whether a browser has sent nothing for as long as its state is
+// kept. Another server may have seen it since this one did.
+func (s *Site) silent(ctx context.Context, b *browser, now int64) (bool, error) {
+	keep := s.browserTimeout(b.hierarchy)
+	if now < b.seen.Load()+keep {
+		return false, nil
+	}
+	if !s.shared() {
+		return true, nil
+	}
+	st, err := s.store.Browser(ctx, b.key)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return true, nil
+	case err != nil:
+		return false, wrap("asking the store for the browser", err)
+	}
+	see(&b.seen, st.LastSeen.UnixMilli())
+	return now >= b.seen.Load()+keep+s.touchBrowser(b.hierarchy), nil
 }
 
 // browserTimeout is how long a browser's state is kept: an anonymous session
@@ -334,40 +381,38 @@ func (q *request) makeBrowser(ctx context.Context, hierarchy string) (*browser, 
 		return nil, err
 	}
 	if b == nil {
-		if b, err = q.issueBrowser(hierarchy, presented); err != nil {
+		if _, err = q.issueBrowser(hierarchy, presented); err != nil {
+			return nil, err
+		}
+		if b, _, err = q.browserOf(ctx, hierarchy); err != nil {
 			return nil, err
 		}
 	}
 	return b, q.site.record(ctx, q, b)
 }
 
-// issueBrowser makes a browser and sends its cookie. It is known to this
-// server only, until record.
-func (q *request) issueBrowser(hierarchy string, presented Key) (*browser, error) {
+// issueBrowser names a browser and sends its cookie. Nothing is stored, here or
+// in the store, before the browser holds something.
+func (q *request) issueBrowser(hierarchy string, presented Key) (Key, error) {
 	if q.w.started {
-		return nil, ErrHeadersSent
+		return Key{}, ErrHeadersSent
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m := q.slot(hierarchy)
+	if m.issued { // another goroutine of the request was first
+		return m.presented, nil
 	}
 	s := q.site
 	tok, key := token.New(token.Anywhere())
-	b := &browser{key: key, hierarchy: hierarchy}
-	b.seen.Store(q.now())
 	s.browsers.inherit(presented, key)
-	for {
-		_, epoch := s.browsers.get(key)
-		if _, ok := s.browsers.add(b, epoch); ok {
-			break
-		}
-	}
-	keep := s.timeouts.browser
+	keep := int64(0) // Timeouts.Browser begins anew with every request, the cookie's age does not
 	if hierarchy == anonymousHierarchy {
 		keep = s.timeouts.absolute
 	}
 	s.setCookie(q.w.Header(), s.names.of(hierarchy), tok, keep)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	m := q.slot(hierarchy)
-	m.asked, m.b = true, b
-	return b, nil
+	*m = requestBrowser{hierarchy: hierarchy, issued: true, presented: key}
+	return key, nil
 }
 
 // record makes sure that the store has the browser, before state is stored.
@@ -378,6 +423,45 @@ func (s *Site) record(ctx context.Context, q *request, b *browser) error {
 	if b.stored.Load() {
 		return nil
 	}
+	sess, err := q.identify(ctx)
+	if err != nil {
+		return err
+	}
+	// Of a browser that its session vouches for nobody has asked the store yet.
+	attested := b.hierarchy == independentHierarchy && sess != nil && sess.browser == b.key
+	there := false
+	if attested {
+		_, err := s.store.Browser(ctx, b.key)
+		if there = err == nil; !there && !errors.Is(err, ErrNotFound) {
+			return wrap("asking the store for the browser", err)
+		}
+	}
+	if !there {
+		if err := s.createBrowser(ctx, q, b); err != nil {
+			return err
+		}
+	}
+	// DisconnectAll ends the session, then drops the browser's state. If that
+	// happened before the record was made, nobody else will remove it. Of an
+	// end on another server we cannot tell in time whether it was one.
+	unsure := false
+	if attested && !there && s.shared() {
+		if _, err := s.store.Session(ctx, sess.key); errors.Is(err, ErrNotFound) {
+			s.sessions.remove(&sess.key)
+			unsure = true
+		} else if err != nil {
+			return wrap("asking the store for the session", err)
+		}
+	}
+	if b.ended.Load() || attested && sess.ended() && (unsure || s.browsers.wasDropped(b.key)) {
+		return errors.Join(ErrSessionEnded, s.dropBrowsers(ctx, b.key))
+	}
+	b.stored.Store(true)
+	return nil
+}
+
+// createBrowser makes the store's record of a browser.
+func (s *Site) createBrowser(ctx context.Context, q *request, b *browser) error {
 	now := q.now()
 	evicted, err := s.store.CreateBrowser(ctx, StoredBrowser{
 		Key: b.key, Hierarchy: b.hierarchy, Subnet: subnet(q.remoteAddr()),
@@ -389,23 +473,6 @@ func (s *Site) record(ctx context.Context, q *request, b *browser) error {
 	for _, key := range evicted {
 		s.browsers.remove(key, s.tabs.seq.Load(), now)
 	}
-	// Whoever dropped the browser's state ended its session first. If that
-	// happened before the record was made, nobody else will remove it.
-	sess, err := q.identify(ctx)
-	if err != nil {
-		return err
-	}
-	if sess != nil && s.store.Fresh() != Forever {
-		if _, err := s.store.Session(ctx, sess.key); errors.Is(err, ErrNotFound) {
-			s.sessions.remove(&sess.key)
-		} else if err != nil {
-			return wrap("asking the store for the session", err)
-		}
-	}
-	if b.ended.Load() || sess != nil && sess.ended() {
-		return errors.Join(ErrSessionEnded, s.dropBrowsers(ctx, b.key))
-	}
-	b.stored.Store(true)
 	b.saved.Store(now)
 	return nil
 }
@@ -425,11 +492,16 @@ func (s *Site) dropBrowsers(ctx context.Context, keys ...Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	now := time.Now().UnixMilli()
+	now := nowMillis()
+	m := siteMessage{Kind: messageDropped}
 	for _, key := range keys {
 		s.browsers.remove(key, s.tabs.seq.Load(), now)
+		m.Keys = append(m.Keys, key[:])
 	}
-	return wrap("removing the browser's state", s.store.EndBrowsers(ctx, keys...))
+	if err := s.store.EndBrowsers(ctx, keys...); err != nil {
+		return wrap("removing the browser's state", err)
+	}
+	return s.publish(ctx, m)
 }
 
 // setCookie adds a cookie that holds a token; keep is in milliseconds: 0 stands
@@ -505,6 +577,19 @@ func subnet(addr netip.Addr) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return p
+}
+
+// scheme is the client's: the connection's, or what a trusted proxy says.
+func (q *request) scheme() string {
+	if port, err := netip.ParseAddrPort(q.r.RemoteAddr); err == nil && q.trusted(port.Addr().Unmap()) {
+		if proto := q.r.Header.Get("X-Forwarded-Proto"); proto != "" {
+			return proto
+		}
+	}
+	if q.r.TLS != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // tabHeader is the id that the client says its tab has; "" if it is none.

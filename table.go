@@ -25,12 +25,14 @@ type session struct {
 
 // Bits of session.state.
 const (
-	stateEnded   = 1 << iota // it is no more
-	stateOpened              // open-session has run on this server
-	statePending             // its last use is to be written
+	stateEnded    = 1 << iota // it is no more
+	stateOpened               // open-session has run on this server
+	statePending              // its last use is to be written
+	stateReplaced             // it ended because somebody connected in its browser
 )
 
-func (e *session) ended() bool { return e.state.Load()&stateEnded != 0 }
+func (e *session) ended() bool  { return e.state.Load()&stateEnded != 0 }
+func (e *session) opened() bool { return e.state.Load()&stateOpened != 0 }
 
 // values is the session's state, made if need be.
 func (e *session) values() *values { return valuesOf(&e.vals) }
@@ -144,6 +146,13 @@ func (t *sessionTable) remove(key *Key) *session {
 	return e
 }
 
+// suspect makes the store be asked for a session again.
+func (t *sessionTable) suspect(key *Key) {
+	if e, _ := t.get(key); e != nil {
+		e.asked.Store(0)
+	}
+}
+
 func (sh *sessionShard) resize(n int) {
 	old := sh.buckets
 	sh.buckets = make([]*session, n)
@@ -248,6 +257,14 @@ func (t *browserTable) droppedAt(key Key) uint64 {
 	return t.dropped[key].seq
 }
 
+// wasDropped reports whether the browser's state was dropped of late.
+func (t *browserTable) wasDropped(key Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.dropped[key]
+	return ok
+}
+
 // all is every browser that is known.
 func (t *browserTable) all() []*browser {
 	t.mu.Lock()
@@ -304,17 +321,16 @@ func (t *userTable) get(user UserID, make_ bool) *group {
 	return g
 }
 
-// mark is what drop needs to know of before the user's last session ended.
+// groupMark is what drop needs to know of before the user's last session ended.
 type groupMark struct {
 	g        *group
 	connects uint64
 }
 
+// mark is called before the user's last session may end. It makes the state if
+// there is none, so that what is written from now on is dropped too.
 func (t *userTable) mark(user UserID) groupMark {
-	g := t.get(user, false)
-	if g == nil {
-		return groupMark{}
-	}
+	g := t.get(user, true)
 	return groupMark{g, g.connects.Load()}
 }
 
