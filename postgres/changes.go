@@ -49,6 +49,8 @@ func (s *Store) Changes(ctx context.Context, f func(sojourn.Change)) error {
 		err = errClosed
 	case pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded):
 		err = errNoAnswer
+	default:
+		err = unavailable(err)
 	}
 	return fmt.Errorf("postgres: hearing of changes: %w", err)
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/sojourn-go/sojourn"
 )
 
 // readGrace is how long an answer may still come when its reader has gone: an
@@ -172,9 +174,28 @@ func (s *Store) failed(ctx context.Context, doing string, k kind, err error) err
 			err = ctx.Err()
 		case f.late():
 			err = errNoAnswer
+		case f.unsent || f.lost || away(err):
+			err = unavailable(err)
 		}
 	}
 	return fmt.Errorf("postgres: %s: %w", doing, err)
+}
+
+// unavailable is why the database cannot be asked at the moment.
+func unavailable(err error) error { return fmt.Errorf("%w: %w", sojourn.ErrUnavailable, err) }
+
+// away reports whether the database answered that it cannot be asked at the
+// moment: that it is shutting down, starting, overloaded or a replica.
+func away(err error) bool {
+	var answer *pgconn.PgError
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch answer.Code {
+	case "57014", "57P01", "57P02", "57P03", "25006", "40P01", "40001", "55P03":
+		return true
+	}
+	return strings.HasPrefix(answer.Code, "53") || strings.HasPrefix(answer.Code, "08")
 }
 
 // repeatable reports whether an operation that failed had no effect and may

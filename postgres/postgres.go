@@ -94,7 +94,7 @@ const (
 
 var (
 	errClosed   = errors.New("postgres: the store is closed")
-	errNoAnswer = errors.New("no answer from the database in time")
+	errNoAnswer = unavailable(errors.New("no answer from the database in time"))
 	errURL      = errors.New("postgres: the URL is not of the form postgres://user:password@host:port/database (it is not shown, since it may hold a password)")
 	errForeign  = errors.New("postgres: the session's key is not in the shard of its user")
 	errKeyInUse = errors.New("postgres: there is a session of this key already")

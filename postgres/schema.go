@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -19,33 +18,29 @@ var firstSchema string
 var migrations = []string{firstSchema}
 
 // migrate brings the schema to this program's version. Whoever comes first
-// does it, the others wait.
+// does it, the others wait as long as ctx lets them.
 func (s *Store) migrate(ctx context.Context) error {
-	if err := s.inMigration(ctx, s.migrateOn); err != nil {
-		if late := context.Cause(ctx); late == nil && errors.Is(err, context.DeadlineExceeded) {
-			err = errNoAnswer
-		}
-		return fmt.Errorf("postgres: opening the schema %q: %w", s.schema, err)
-	}
-	return nil
-}
-
-func (s *Store) inMigration(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
+	doing := fmt.Sprintf("opening the schema %q", s.schema)
 	connecting, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	c, err := s.pool.Acquire(connecting)
 	if err != nil {
-		return err
+		return s.failed(ctx, doing, reads, &failure{err: err, unsent: true})
 	}
 	defer c.Release()
-	return f(ctx, c.Conn())
+	if err := s.migrateOn(ctx, c.Conn()); err != nil {
+		return s.failed(ctx, doing, reads, &failure{err: err, lost: c.Conn().IsClosed()})
+	}
+	return nil
 }
 
 func (s *Store) migrateOn(ctx context.Context, c *pgx.Conn) error {
 	if err := oldEnough(c.PgConn()); err != nil {
 		return err
 	}
-	version, err := s.version(ctx, c)
+	asking, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	version, err := s.version(asking, c)
 	if err != nil || version == len(migrations) {
 		return err // most servers need no right to create anything
 	}
@@ -82,7 +77,12 @@ func (s *Store) version(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) (version int, err error) {
 	var there bool
-	if err := q.QueryRow(ctx, s.sql.named(`select to_regclass('"{schema}".meta') is not null`)).Scan(&there); err != nil || !there {
+	// to_regclass would answer from a cache that does not know what was
+	// committed while this transaction waited for the lock.
+	const exists = `select exists (
+		select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+		where n.nspname = $1 and c.relname = 'meta')`
+	if err := q.QueryRow(ctx, exists, s.schema).Scan(&there); err != nil || !there {
 		return 0, err
 	}
 	if err := q.QueryRow(ctx, s.sql.named(`select version from "{schema}".meta`)).Scan(&version); err != nil {

@@ -27,3 +27,10 @@ func children(pid int) (pids []int) {
 	}
 	return pids
 }
+
+// gone reports whether a process has ended, also if nobody has waited for it.
+func gone(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, ok := strings.Cut(string(stat), ") ")
+	return err != nil || ok && strings.ContainsAny(state[:1], "ZX")
+}

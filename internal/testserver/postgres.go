@@ -137,12 +137,19 @@ func (p *PostgresServer) Kill() error {
 	server := running.Process.Pid
 	// It is not to see its processes end, nor to start others.
 	errs := []error{syscall.Kill(server, syscall.SIGSTOP)}
-	for _, child := range children(server) {
+	all := children(server)
+	for _, child := range all {
 		syscall.Kill(child, syscall.SIGKILL) // it may have ended
 	}
 	errs = append(errs, syscall.Kill(server, syscall.SIGKILL))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("testserver: killing PostgreSQL: %w", err)
+	}
+	// The next server does not start while one of them has the shared memory.
+	for began := time.Now(); slices.ContainsFunc(all, func(child int) bool { return !gone(child) }); time.Sleep(time.Millisecond) {
+		if time.Since(began) > postgresPatience {
+			return errors.New("testserver: the processes of PostgreSQL do not end")
+		}
 	}
 	return p.wait()
 }
