@@ -151,8 +151,18 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	if err != nil {
 		return err
 	}
+	if b != nil && b.ended.Load() { // somebody dropped its state since the request began
+		q.forgetBrowser(presented)
+		b = nil
+	}
 	browser := presented
 	if b == nil {
+		q.mu.Lock()
+		tab, at := q.tab, q.nowLocked()
+		q.mu.Unlock()
+		if tab.started && !s.startedHere(new(tabScratch), tab.id, nil, presented, at) {
+			q.forgetTab() // it was one of a browser that is no more
+		}
 		if browser, err = q.issueBrowser(independentHierarchy, presented); err != nil {
 			return err
 		}
@@ -225,11 +235,15 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	}
 	q.tabStarted(tab.id)
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.sess == nil {
+	sess, guarded := q.sess, q.fired.request.yes
+	q.mu.Unlock()
+	if sess == nil {
 		return ErrSessionEnded // an action ended it
 	}
-	q.sess.state.Or(stateOpened)
+	sess.state.Or(stateOpened)
+	if guarded { // whose response carries the id; it may be another one since its state was dropped
+		q.announceTab()
+	}
 	return nil
 }
 

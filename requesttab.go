@@ -91,7 +91,7 @@ func (q *request) tabBrowser(ctx context.Context) (b *browser, presented Key, er
 	if sess == nil {
 		return q.browserOf(ctx, independentHierarchy)
 	}
-	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, true, q.now())
+	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, !q.site.dropped(sess), q.now())
 	return b, sess.browser, err
 }
 
@@ -141,7 +141,10 @@ func (q *request) tabOwners(ctx context.Context) (owners []Owner, err error) {
 
 // joinTab makes an id a tab of the browser.
 func (s *Site) joinTab(b *browser, id string, now int64, started bool) *tab {
-	t := b.join(id, now, s.limits.TabsPerBrowser)
+	t, forgotten := b.join(id, now, s.limits.TabsPerBrowser)
+	for _, o := range forgotten { // they are running all the same
+		s.strays.see(o.id, o.seen)
+	}
 	if started {
 		t.setStarted()
 	}

@@ -112,15 +112,15 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	var later []*session
 	var done []func(ok bool) // what the outcome of the write changes
 	for _, e := range sessions {
+		if e.ended() {
+			continue
+		}
 		if !all && now-e.saved.Load() < s.timeouts.touch {
 			later = append(later, e)
 			continue
 		}
 		e.state.And(^uint32(statePending)) // before seen is read, so that no use is missed
 		seen := e.seen.Load()
-		if e.ended() {
-			continue
-		}
 		batch = append(batch, Touch{
 			Owner:    Owner{Kind: OwnerSession, Key: e.key},
 			LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
@@ -135,13 +135,17 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	}
 	var laterBrowsers []*browser
 	for _, b := range browsers {
-		if !all && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
+		if b.ended.Load() {
+			continue
+		}
+		unsaved := b.saved.Load() < b.seen.Load()
+		if !all && unsaved && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
 			laterBrowsers = append(laterBrowsers, b)
 			continue
 		}
 		b.pending.Store(false)
 		seen := b.seen.Load()
-		if b.ended.Load() {
+		if seen <= b.saved.Load() { // it has been recorded meanwhile
 			continue
 		}
 		batch = append(batch, Touch{
