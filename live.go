@@ -28,13 +28,14 @@ type liveConn struct {
 	subnet   netip.Prefix
 
 	// Guarded by hub.mu.
-	session Key    // zero: nobody is connected
-	user    UserID // of the session
-	tab     string // the id the client says
-	known   *tab   // the tab, if this server knows it
-	phase   int    // when its heartbeats are due
-	counted bool   // in hub.bySubnet
-	greeted bool   // the client has said hello
+	session  Key    // zero: nobody is connected
+	user     UserID // of the session
+	tab      string // the id the client says
+	known    *tab   // the tab, if this server knows it
+	phase    int    // when its heartbeats are due
+	counted  bool   // in hub.bySubnet
+	greeted  bool   // the client has said hello
+	welcomed bool   // it was told whose it is
 }
 
 // What a client may cost.
@@ -186,7 +187,10 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 	if err != nil {
 		return err
 	}
-	var hello struct{ Type, Tab, Mark string }
+	var hello struct {
+		Type, Tab string
+		Mark      *string
+	}
 	if kind != websocket.MessageText || json.Unmarshal(data, &hello) != nil || hello.Type != protocol.LiveHello {
 		return errHello
 	}
