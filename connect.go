@@ -184,7 +184,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		ExpiresAt: fromMillis(expires), Deadline: s.timeouts.deadline(now, expires),
 		UserAgent: clip(q.r.UserAgent(), 512), RemoteAddr: q.remoteAddr(),
 	}
-	if err := s.saveUses(ctx, user); err != nil {
+	if err := s.expectSession(ctx, user); err != nil {
 		return err
 	}
 	_, epoch := s.sessions.get((*Key)(&key))
