@@ -98,9 +98,10 @@ type Store interface {
 	Publish(ctx context.Context, message []byte) error
 
 	// Changes calls f for what other servers do: every session they end or
-	// that ends there, and every message they publish, one at a time. It
-	// returns when ctx is done, with its error. On a store of one process f is
-	// never called.
+	// that ends there, and every message they publish, one at a time. It calls
+	// f with the zero Change first, as soon as from then on nothing is missed,
+	// and returns an error as soon as something may be. It returns when ctx is
+	// done, with its error. On a store of one process f is never called.
 	Changes(ctx context.Context, f func(Change)) error
 
 	// Fresh is how long an answer of Session may be used again without
@@ -234,6 +235,7 @@ type Counts struct {
 }
 
 // Change is something another server did: a session that ended, or a message.
+// The zero Change says that Changes hears everything from now on.
 type Change struct {
 	Ended   *StoredSession // nil for a message
 	Reason  EndReason      // why it ended
