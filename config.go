@@ -117,11 +117,17 @@ type Limits struct {
 	SessionsPerUser int
 
 	// TabsPerBrowser: when another tab of a browser stores state, the state
-	// of the least recently used one goes. Default: 50.
+	// of the least recently used one goes; and as many can have a live
+	// connection to one server. Default: 50.
 	TabsPerBrowser int
 
 	// AnonymousPerSubnet: how many browsers of one /24 (IPv4) or /56 (IPv6)
 	// may hold anonymous or user-independent state; the least recently used
-	// one's goes. Default: 10,000.
+	// one's goes. As many of its live connections can be nobody's on one
+	// server. Default: 10,000.
 	AnonymousPerSubnet int
+
+	// RPCBody is how many bytes of JSON a call of a function may bring.
+	// Default: 1 MiB.
+	RPCBody int
 }

@@ -73,16 +73,50 @@ func (s *Site) Connect(ctx context.Context, user UserID, opts ...ConnectOption) 
 	if err := s.mayConnect(ctx, q, user); err != nil {
 		return err
 	}
-	if err := q.close(ctx, EndReplaced); err != nil {
+	if err := s.expect(ctx, q); err != nil {
 		return err
 	}
-	if err := q.open(ctx, user, o); err != nil {
-		return err
+	ended, err := q.close(ctx, EndReplaced)
+	if err == nil {
+		err = q.open(ctx, user, o)
 	}
-	if err := q.openActions(ctx, user); err != nil {
-		return errors.Join(err, q.abandon(ctx))
+	if err == nil {
+		if err = q.openActions(ctx, user); err != nil {
+			err = errors.Join(err, q.abandon(ctx))
+		}
 	}
-	return nil
+	return errors.Join(err, s.tellConnected(ctx, q, ended, err == nil))
+}
+
+// tellConnected tells the other tabs of the browser that somebody connected,
+// or, if that failed, that the session that was open has ended.
+func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSession, connected bool) error {
+	n := liveNotice{keys: ownKeys(ended), reason: string(EndDisconnect), except: q.except()}
+	if connected {
+		sess, err := q.identify(ctx)
+		if err != nil {
+			return err
+		}
+		_, presented, err := q.browserOf(ctx, independentHierarchy)
+		if err != nil {
+			return err
+		}
+		n.reason = protocol.ReasonConnected
+		n.keys = append(n.keys, sess.browser, presented)
+		n.session, n.user = sess.key, sess.user
+	}
+	if len(n.keys) == 0 {
+		return nil
+	}
+	return s.tell(ctx, n)
+}
+
+// ownKeys are the keys under which the tabs of sessions can be told.
+func ownKeys(sessions []StoredSession) (keys []Key) {
+	for i := range sessions {
+		keys = append(keys, sessions[i].Key, sessions[i].Browser)
+	}
+	return keys
 }
 
 func (s *Site) mayConnect(ctx context.Context, q *request, user UserID) error {
@@ -196,10 +230,8 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 
 // abandon ends a session whose opening failed.
 func (q *request) abandon(ctx context.Context) error {
-	tell, err := q.end(ctx, EndDisconnect)
-	if err == nil {
-		tell()
-	}
+	ended, err := q.end(ctx, EndDisconnect)
+	q.site.announce(ctx, ended, EndDisconnect)
 	return err
 }
 
@@ -219,54 +251,54 @@ func (s *Site) Disconnect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return q.close(ctx, EndDisconnect)
+	if err := s.expect(ctx, q); err != nil {
+		return err
+	}
+	_, err = q.close(ctx, EndDisconnect)
+	return err
 }
 
-// close is Disconnect.
-func (q *request) close(ctx context.Context, reason EndReason) error {
+// close is Disconnect. It answers what it ended, also with the error of a
+// post-close action. When the session is replaced, Connect tells the tabs.
+func (q *request) close(ctx context.Context, reason EndReason) (ended []StoredSession, err error) {
 	if _, err := q.identify(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if err := runPlain(&q.site.actions.preClose, ctx); err != nil {
-		return err
+		return nil, err
 	}
-	tell, err := q.end(ctx, reason)
-	if err != nil {
-		return err
+	if ended, err = q.end(ctx, reason); err != nil {
+		return nil, err
 	}
-	defer tell()
-	return runPlain(&q.site.actions.postClose, ctx)
+	err = runPlain(&q.site.actions.postClose, ctx)
+	if reason == EndReplaced {
+		q.site.ended(ctx, ended, reason)
+	} else {
+		q.site.announce(ctx, ended, reason)
+	}
+	return ended, err
 }
 
 // end ends the request's session, or the anonymous state of its browser, and
-// makes the request nobody's. tell is to be called when that may be known.
-func (q *request) end(ctx context.Context, reason EndReason) (tell func(), err error) {
-	s := q.site
+// makes the request nobody's.
+func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSession, err error) {
 	q.mu.Lock()
 	sess := q.sess
 	if sess == nil {
 		sess = q.gone
 	}
 	q.mu.Unlock()
-	tell = func() {}
 	if sess != nil {
-		ended, err := s.endSession(ctx, sess.key, sess.user, reason)
-		if err != nil {
+		if ended, err = q.site.endSession(ctx, sess.key, sess.user, reason); err != nil {
 			return nil, err
 		}
-		tell = func() { s.announce(ctx, ended, reason) }
 	}
 	anonymous, _, err := q.browserOf(ctx, anonymousHierarchy)
-	if err != nil {
-		return nil, err
-	}
-	if anonymous != nil {
-		if err := s.dropBrowsers(ctx, anonymous.key); err != nil {
-			return nil, err
-		}
+	if err == nil && anonymous != nil {
+		err = q.site.dropBrowsers(ctx, anonymous.key)
 	}
 	q.becomeNobody()
-	return tell, nil
+	return ended, err
 }
 
 // becomeNobody makes the request nobody's: its session has ended.
@@ -338,6 +370,9 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 	if user == Nobody {
 		return nil
 	}
+	if err := s.expect(ctx, q); err != nil {
+		return err
+	}
 	ended, err := s.endUser(ctx, user)
 	if err != nil {
 		return err
@@ -391,8 +426,21 @@ func (q *request) forgetBrowser() {
 }
 
 // announce tells that sessions have ended: the actions of OnSessionEnd, and
-// the open tabs.
+// the open tabs. What another server has open hears of it through the store.
 func (s *Site) announce(ctx context.Context, ended []StoredSession, reason EndReason) {
+	if len(ended) == 0 {
+		return
+	}
+	s.ended(ctx, ended, reason)
+	n := liveNotice{keys: ownKeys(ended), reason: string(reason)}
+	if q, err := s.request(ctx); err == nil {
+		n.except = q.except()
+	}
+	s.hub.tell(n)
+}
+
+// ended runs the actions of OnSessionEnd.
+func (s *Site) ended(ctx context.Context, ended []StoredSession, reason EndReason) {
 	for i := range ended {
 		for _, f := range s.actions.end.all() {
 			f(ctx, info(&ended[i]), reason)

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 
+	"github.com/sojourn-go/sojourn/clientjs"
 	"github.com/sojourn-go/sojourn/protocol"
 )
 
@@ -26,9 +27,11 @@ func (s *Site) newEndpoints() http.Handler {
 		}
 		return s.DisconnectAll(r.Context())
 	}))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, &protocol.Error{Code: protocol.CodeNotFound, Message: "sojourn: no such endpoint"})
-	})
+	mux.HandleFunc(s.path+"rpc/{name}", s.serveRPC)
+	mux.HandleFunc(s.path+protocol.LivePath, s.serveLive)
+	mux.HandleFunc(s.path+"client.js", serveScript("client.js", "text/javascript; charset=utf-8", clientjs.Script))
+	mux.HandleFunc(s.path+"client.d.ts", serveScript("client.d.ts", "text/plain; charset=utf-8", clientjs.Types))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoEndpoint) })
 	return mux
 }
 
@@ -36,7 +39,7 @@ func (s *Site) newEndpoints() http.Handler {
 func endpoint[In any](s *Site, f func(r *http.Request, in In) error) http.Handler {
 	return s.OptConnected(func(w http.ResponseWriter, r *http.Request, _ UserID) error {
 		var in In
-		if err := readJSON(w, r, &in); err != nil {
+		if err := s.readJSON(w, r, &in); err != nil {
 			return err
 		}
 		if err := f(r, in); err != nil {
@@ -47,11 +50,8 @@ func endpoint[In any](s *Site, f func(r *http.Request, in In) error) http.Handle
 	})
 }
 
-// maxBody is how much JSON a client may send.
-const maxBody = 1 << 20
-
 // readJSON reads the body of a POST request, which is one JSON value.
-func readJSON(w http.ResponseWriter, r *http.Request, in any) error {
+func (s *Site) readJSON(w http.ResponseWriter, r *http.Request, in any) error {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return &protocol.Error{Code: protocol.CodeMethod, Message: "sojourn: call this with POST"}
@@ -59,7 +59,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, in any) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return &protocol.Error{Code: protocol.CodeContentType, Message: "sojourn: the body has to be application/json"}
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, int64(s.limits.RPCBody)))
 	err := d.Decode(in)
 	if err == nil {
 		if _, err = d.Token(); err == io.EOF {

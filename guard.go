@@ -258,7 +258,7 @@ func (q *request) user(ctx context.Context) (UserID, error) {
 		gone := q.gone
 		q.mu.Unlock()
 		if gone != nil {
-			err = q.close(ctx, EndUserGone)
+			_, err = q.close(ctx, EndUserGone)
 		}
 		return Nobody, err
 	}

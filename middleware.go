@@ -30,10 +30,11 @@ func (s *Site) Middleware(next http.Handler) http.Handler {
 		q := &request{Context: r.Context(), site: s}
 		q.w.ResponseWriter = w
 		q.r = r.WithContext(q)
+		h := next
 		if strings.HasPrefix(r.URL.Path, s.path) {
-			next = s.endpoints
+			h = s.endpoints
 		}
-		next.ServeHTTP(q.w.wrap(), q.r)
+		h.ServeHTTP(q.w.wrap(), q.r)
 	})
 }
 

@@ -137,11 +137,11 @@ func (q *request) makeAnonymous(ctx context.Context, hierarchy string) (*browser
 	gone := q.gone
 	q.mu.Unlock()
 	if gone != nil && hierarchy == anonymousHierarchy {
-		tell, err := q.end(ctx, EndUserGone)
+		ended, err := q.end(ctx, EndUserGone)
 		if err != nil {
 			return nil, err
 		}
-		tell()
+		q.site.announce(ctx, ended, EndUserGone)
 	}
 	return q.makeBrowser(ctx, hierarchy)
 }

@@ -24,6 +24,7 @@ type request struct {
 
 	mu         sync.Mutex // guards what follows; never held during I/O or callbacks
 	time       int64      // when somebody first asked, in Unix milliseconds
+	quiet      bool       // it is no use of the session; set before anybody asks
 	forced     int        // how many guards with ForceUnconnected we are in
 	identified bool
 	sess       *session // the session, if a user is connected
@@ -114,7 +115,11 @@ func (q *request) lookup(ctx context.Context, now int64) (sess, gone *session, e
 	if !ok {
 		return nil, nil, nil
 	}
-	sess, err = s.lookup(ctx, Key(key), now)
+	if q.quiet {
+		sess, err = s.load(ctx, Key(key), now)
+	} else {
+		sess, err = s.lookup(ctx, Key(key), now)
+	}
 	if sess == nil || err != nil || s.cfg.Users == nil {
 		return sess, nil, err
 	}
@@ -425,11 +430,16 @@ func (s *Site) dropBrowsers(ctx context.Context, keys ...Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	now := time.Now().UnixMilli()
+	now := nowMillis()
+	m := siteMessage{Kind: messageDropped}
 	for _, key := range keys {
 		s.browsers.remove(key, s.tabs.seq.Load(), now)
+		m.Keys = append(m.Keys, key[:])
 	}
-	return wrap("removing the browser's state", s.store.EndBrowsers(ctx, keys...))
+	if err := s.store.EndBrowsers(ctx, keys...); err != nil {
+		return wrap("removing the browser's state", err)
+	}
+	return s.publish(ctx, m)
 }
 
 // setCookie adds a cookie that holds a token; keep is in milliseconds: 0 stands
@@ -505,6 +515,19 @@ func subnet(addr netip.Addr) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return p
+}
+
+// scheme is the client's: the connection's, or what a trusted proxy says.
+func (q *request) scheme() string {
+	if port, err := netip.ParseAddrPort(q.r.RemoteAddr); err == nil && q.trusted(port.Addr().Unmap()) {
+		if proto := q.r.Header.Get("X-Forwarded-Proto"); proto != "" {
+			return proto
+		}
+	}
+	if q.r.TLS != nil {
+		return "https"
+	}
+	return "http"
 }
 
 // tabHeader is the id that the client says its tab has; "" if it is none.

@@ -52,7 +52,7 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 			return tab, nil
 		}
 	}
-	if q.startedHere(id, b, presented, now) {
+	if s.startedHere(&q.scratch, id, b, presented, now) {
 		tab.id, tab.started = id, true
 		if b == nil {
 			s.strays.see(id, now)
@@ -87,16 +87,15 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 }
 
 // startedHere checks the id's MAC and age.
-func (q *request) startedHere(id string, b *browser, presented Key, now int64) bool {
-	s := q.site
+func (s *Site) startedHere(scratch *tabScratch, id string, b *browser, presented Key, now int64) bool {
 	var issued int64
 	var seq uint64
 	ok := false
 	if b != nil {
-		issued, seq, ok = s.tabs.check(&q.scratch, id, &b.key)
+		issued, seq, ok = s.tabs.check(scratch, id, &b.key)
 	}
 	if !ok {
-		issued, seq, ok = s.tabs.check(&q.scratch, id, nil)
+		issued, seq, ok = s.tabs.check(scratch, id, nil)
 	}
 	if !ok || presented != (Key{}) && seq <= s.browsers.droppedAt(presented) ||
 		b != nil && seq <= s.browsers.droppedAt(b.key) {

@@ -66,6 +66,7 @@ func (s *Site) Sessions(ctx context.Context, user UserID) ([]SessionInfo, error)
 			in.LastSeen = seen
 		}
 		in.Current = own != nil && own.key == st.Key
+		in.Tabs = s.hub.open(st.Key)
 		list = append(list, in)
 	}
 	return list, nil
@@ -91,7 +92,7 @@ func (s *Site) EndSession(ctx context.Context, user UserID, id SessionID) error 
 				return err
 			}
 			if own != nil && own.key == st.Key {
-				return q.close(ctx, EndDisconnect)
+				return s.Disconnect(ctx)
 			}
 		}
 		ended, err := s.endSession(ctx, st.Key, user, EndRevoked)

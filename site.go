@@ -40,8 +40,13 @@ type Site struct {
 	doubt     atomic.Uint32 // counts store writes of unknown outcome; entries of an earlier count ask the store again
 	touches   toucher
 	refs      refNames
+	hub       hub
+	deaf      atomic.Bool // the other servers cannot be heard
+	rpcs      rpcTable
 
+	ctx     context.Context // until Close
 	stop    context.CancelFunc
+	reading sync.WaitGroup // of live connections
 	stopped sync.WaitGroup
 	closed  sync.Once
 	err     error // of Close
@@ -86,20 +91,21 @@ func New(cfg Config) (*Site, error) {
 	s.limits.SessionsPerUser = max(s.limits.SessionsPerUser, 0) // a Store's 0 is no limit
 	setDefault(&s.limits.TabsPerBrowser, 50)
 	setDefault(&s.limits.AnonymousPerSubnet, 10_000)
-	if s.limits.TabsPerBrowser < 0 || s.limits.AnonymousPerSubnet < 0 {
-		return nil, errors.New("sojourn: Config.Limits: TabsPerBrowser and AnonymousPerSubnet cannot be negative")
+	setDefault(&s.limits.RPCBody, 1<<20)
+	if min(s.limits.TabsPerBrowser, s.limits.AnonymousPerSubnet, s.limits.RPCBody) < 0 {
+		return nil, errors.New("sojourn: Config.Limits: only SessionsPerUser can be negative")
 	}
 	if s.store == nil {
 		s.store = newMemoryStore()
 	}
 	s.tabs.init()
-	s.endpoints = s.newEndpoints()
-	ctx, stop := context.WithCancel(context.Background())
-	s.stop = stop
 	s.touches.init()
-	s.stopped.Go(func() { s.keepTouched(ctx) })
-	s.stopped.Go(func() { s.keepSwept(ctx) })
-	s.stopped.Go(func() { s.keepInformed(ctx) })
+	s.hub.init()
+	s.endpoints = s.newEndpoints()
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	for _, keep := range []func(context.Context){s.keepTouched, s.keepSwept, s.keepInformed, s.keepLive} {
+		s.stopped.Go(func() { keep(s.ctx) })
+	}
 	return s, nil
 }
 
@@ -107,13 +113,26 @@ func New(cfg Config) (*Site, error) {
 // written, and closes the store. Requests still running fail.
 func (s *Site) Close() error {
 	s.closed.Do(func() {
+		s.hub.closeAll()
+		s.awaitTabs(time.Second)
 		s.stop()
+		s.reading.Wait()
 		s.stopped.Wait()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		s.err = errors.Join(s.flush(ctx, true), s.store.Close())
 	})
 	return s.err
+}
+
+// awaitTabs gives open tabs a moment to hear that the server is going down.
+func (s *Site) awaitTabs(most time.Duration) {
+	gone := make(chan struct{})
+	go func() { s.reading.Wait(); close(gone) }()
+	select {
+	case <-gone:
+	case <-time.After(most):
+	}
 }
 
 func newMillis(t Timeouts) (millis, error) {

@@ -290,30 +290,3 @@ func (s *Site) sweepUsers(ctx context.Context) error {
 	}
 	return nil
 }
-
-// keepInformed takes in what other servers do.
-func (s *Site) keepInformed(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := s.store.Changes(ctx, func(c Change) { s.changed(c) })
-		if ctx.Err() != nil {
-			return
-		}
-		s.log.WarnContext(ctx, "sojourn: the store's changes stopped", "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-// changed is told what another server did.
-func (s *Site) changed(c Change) {
-	if c.Ended == nil {
-		return
-	}
-	mark := s.users.mark(c.Ended.User)
-	s.sessions.remove(&c.Ended.Key)
-	if c.Left == 0 {
-		s.users.drop(c.Ended.User, mark)
-	}
-}

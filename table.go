@@ -144,6 +144,13 @@ func (t *sessionTable) remove(key *Key) *session {
 	return e
 }
 
+// suspect makes the store be asked for a session again.
+func (t *sessionTable) suspect(key *Key) {
+	if e, _ := t.get(key); e != nil {
+		e.asked.Store(0)
+	}
+}
+
 func (sh *sessionShard) resize(n int) {
 	old := sh.buckets
 	sh.buckets = make([]*session, n)

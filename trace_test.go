@@ -3,33 +3,65 @@ package sojourn_test
 import (
 	"flag"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
 	"github.com/sojourn-go/sojourn"
+	"github.com/sojourn-go/sojourn/sqlite"
 )
 
-const visibleTraces = "testdata/traces/visible.json"
+const (
+	recordedTraces = "testdata/traces/visible.json" // of the original
+	ruleTraces     = "testdata/traces/rules.json"   // written from the rules
+)
 
-var tracesFlag = flag.String("traces", visibleTraces, "replay the scenarios of this `file` (see testdata/traces/README.md)")
+var tracesFlag = flag.String("traces", "", "replay the scenarios of this `file` instead (see testdata/traces/README.md)")
 
 // traceStore is a store that scenarios are replayed on.
 type traceStore struct {
 	name    string
-	durable bool // what was stored is there when open is called again
-	divide  int  // 0: a fake clock; else the real one, durations divided by this
-	visible int  // how many scenarios of the visible file it can replay
+	durable bool           // what was stored is there when open is called again
+	divide  int            // 0: a fake clock; else the real one, durations divided by this
+	replays map[string]int // how many scenarios of each of our files it can replay
 	open    func(t *testing.T) (open func() sojourn.Store)
 }
 
 var traceStores = []traceStore{
 	{
-		name: "memory", visible: 48,
+		name: "memory", replays: map[string]int{recordedTraces: 48, ruleTraces: 24},
 		open: func(*testing.T) func() sojourn.Store { return func() sojourn.Store { return nil } },
 	},
+	{
+		name: "memory that outlives the server", durable: true, replays: map[string]int{recordedTraces: 50, ruleTraces: 28},
+		open: func(t *testing.T) func() sojourn.Store {
+			kept := keptStore{sojourn.NewMemoryStore()}
+			t.Cleanup(func() { _ = kept.Store.Close() })
+			return func() sojourn.Store { return kept }
+		},
+	},
+	{
+		name: "sqlite", durable: true, replays: map[string]int{recordedTraces: 50, ruleTraces: 28},
+		open: func(t *testing.T) func() sojourn.Store {
+			path := filepath.Join(t.TempDir(), "sojourn.db")
+			return func() sojourn.Store {
+				store, err := sqlite.Open(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return store
+			}
+		},
+	},
 }
+
+// keptStore stays open when its site is closed: what a restart leaves behind,
+// on a store that needs no file.
+type keptStore struct{ sojourn.Store }
+
+func (keptStore) Close() error { return nil }
 
 // leavesOut says why a scenario is not for this store, or "".
 func (st *traceStore) leavesOut(sc *traceScenario) string {
@@ -53,50 +85,61 @@ func (st *traceStore) replay(t *testing.T, sc *traceScenario) (checks traceCheck
 	return checks
 }
 
-func TestTracesOfTheOriginalAgree(t *testing.T) {
+func TestTracesAgree(t *testing.T) {
 	t.Parallel()
-	traces, err := readTraces(*tracesFlag)
-	if err != nil {
-		t.Fatal(err)
+	files := []string{recordedTraces, ruleTraces}
+	if *tracesFlag != "" {
+		files = []string{*tracesFlag}
 	}
-	for _, st := range traceStores {
-		t.Run(st.name, func(t *testing.T) {
-			t.Parallel()
-			var agree atomic.Int32
-			replayed := 0
-			left := map[string]int{}
-			t.Run("scenarios", func(t *testing.T) {
-				for i := range traces.Scenarios {
-					sc := &traces.Scenarios[i]
-					if why := st.leavesOut(sc); why != "" {
-						left[why]++
-						continue
-					}
-					replayed++
-					t.Run(sc.Name, func(t *testing.T) {
-						t.Parallel()
-						checks := st.replay(t, sc)
-						for _, d := range checks.disagreed {
-							t.Errorf("%s: %s", sc.Name, d)
-						}
-						if checks.compared == 0 {
-							t.Error("nothing was compared")
-						}
-						if !t.Failed() {
-							agree.Add(1)
-						}
-					})
+	for _, path := range files {
+		traces, err := readTraces(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, st := range traceStores {
+			t.Run(filepath.Base(path)+"/"+st.name, func(t *testing.T) {
+				t.Parallel()
+				replayed := st.replayAll(t, traces)
+				if replayed == 0 {
+					t.Error("no scenario was replayed")
+				}
+				if want, ours := st.replays[path]; ours && replayed != want {
+					t.Errorf("%d scenarios of %s were replayed, want %d", replayed, path, want)
 				}
 			})
-			t.Logf("%s: %d of %d scenarios agree%s", st.name, agree.Load(), replayed, leftOut(left))
-			if replayed == 0 {
-				t.Error("no scenario was replayed")
-			}
-			if *tracesFlag == visibleTraces && replayed != st.visible {
-				t.Errorf("%d scenarios of %s were replayed, want %d", replayed, visibleTraces, st.visible)
-			}
-		})
+		}
 	}
+}
+
+// replayAll replays what this store can and returns how many scenarios that are.
+func (st *traceStore) replayAll(t *testing.T, traces *traceFile) (replayed int) {
+	var agree atomic.Int32
+	left := map[string]int{}
+	t.Run("scenarios", func(t *testing.T) {
+		for i := range traces.Scenarios {
+			sc := &traces.Scenarios[i]
+			if why := st.leavesOut(sc); why != "" {
+				left[why]++
+				continue
+			}
+			replayed++
+			t.Run(sc.Name, func(t *testing.T) {
+				t.Parallel()
+				checks := st.replay(t, sc)
+				for _, d := range checks.disagreed {
+					t.Errorf("%s: %s", sc.Name, d)
+				}
+				if checks.compared == 0 {
+					t.Error("nothing was compared")
+				}
+				if !t.Failed() {
+					agree.Add(1)
+				}
+			})
+		}
+	})
+	t.Logf("%s: %d of %d scenarios agree%s", st.name, agree.Load(), replayed, leftOut(left))
+	return replayed
 }
 
 func leftOut(left map[string]int) string {
@@ -116,26 +159,25 @@ func leftOut(left map[string]int) string {
 // each one.
 func TestReplayNoticesEveryWrongExpectation(t *testing.T) {
 	t.Parallel()
-	st := traceStores[0]
-	traces, err := readTraces(visibleTraces)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range traces.Scenarios {
-		sc := &traces.Scenarios[i]
-		if st.leavesOut(sc) != "" {
-			continue
+	st := traceStores[1]
+	for _, path := range []string{recordedTraces, ruleTraces} {
+		traces, err := readTraces(path)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for j := range sc.Steps {
-			spoilStep(&sc.Steps[j])
-		}
-		t.Run(sc.Name, func(t *testing.T) {
-			t.Parallel()
-			checks := st.replay(t, sc)
-			if checks.compared == 0 || len(checks.disagreed) != checks.compared {
-				t.Errorf("%d expectations were compared and %d noticed to be wrong", checks.compared, len(checks.disagreed))
+		for i := range traces.Scenarios {
+			sc := &traces.Scenarios[i]
+			for j := range sc.Steps {
+				spoilStep(&sc.Steps[j])
 			}
-		})
+			t.Run(sc.Name, func(t *testing.T) {
+				t.Parallel()
+				checks := st.replay(t, sc)
+				if checks.compared == 0 || len(checks.disagreed) != checks.compared {
+					t.Errorf("%d expectations were compared and %d noticed to be wrong", checks.compared, len(checks.disagreed))
+				}
+			})
+		}
 	}
 }
 

@@ -67,11 +67,13 @@ const (
 	CodeMethod           = "method"            // 405: not called with POST
 	CodeTooLarge         = "too_large"         // 413: the body is larger than the server takes
 	CodeContentType      = "content_type"      // 415: the body is not application/json
+	CodeUpgrade          = "upgrade"           // 426: the live connection is a WebSocket
 	CodeMalformed        = "malformed"         // 400: the body is not the JSON that was expected
 	CodeInternal         = "internal"          // 500
+	CodeUnavailable      = "unavailable"       // 503: the store cannot be asked; Retry-After says when to try again
 )
 
-// Status is the HTTP status of an error's code; 500 for one it does not know.
+// Status is the HTTP status of an error's code; 422 for one of the application's own.
 func Status(code string) int {
 	switch code {
 	case CodeNotConnected, CodeSessionEnded:
@@ -88,8 +90,14 @@ func Status(code string) int {
 		return 415
 	case CodeMalformed:
 		return 400
-	default:
+	case CodeUpgrade:
+		return 426
+	case CodeInternal:
 		return 500
+	case CodeUnavailable:
+		return 503
+	default:
+		return 422
 	}
 }
 

@@ -42,4 +42,10 @@ func Example() {
 
 	tab.Post("/logout", nil)
 	fmt.Println("thief, later:", thief.Get("/me").Status)
+
+	// Output:
+	// tab: user 42
+	// other tab: user 42
+	// thief: user 42
+	// thief, later: 401 Unauthorized
 }

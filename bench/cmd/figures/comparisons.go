@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/sojourn-go/sojourn/bench/internal/cases"
+)
+
+// comparisons are what -only chooses from, in the order of the table.
+var comparisons = []struct {
+	name string
+	run  func(ctx context.Context, sz size, dir string) ([]row, error)
+}{
+	{"connected", connected},
+	{"anonymous", anonymous},
+	{"refs", refs},
+	{"loopback", loopback},
+	{"ends", ends},
+	{"logins", logins},
+	{"memory", memory},
+	{"views", views},
+}
+
+func names() []string {
+	var all []string
+	for _, c := range comparisons {
+		all = append(all, c.name)
+	}
+	return all
+}
+
+// measured runs a set and closes it.
+func measured(ctx context.Context, sz size, set *cases.Set, err error) (readings, error) {
+	if err != nil {
+		return nil, err
+	}
+	all, err := side(ctx, set.Cases, sz.rounds, sz.slice)
+	if e := set.Close(); err == nil {
+		err = e
+	}
+	return all, err
+}
+
+var pages = []struct{ suffix, what string }{
+	{"-current", "asking CurrentUser, no guard"},
+	{"-guard", "Connected, plain navigation (starts a tab)"},
+	{"-guard-tab", "Connected, from a running tab"},
+}
+
+func connected(ctx context.Context, sz size, dir string) ([]row, error) {
+	var rows []row
+	for _, live := range []int{1, sz.live} {
+		own := filepath.Join(dir, fmt.Sprint(live))
+		if err := os.Mkdir(own, 0o700); err != nil {
+			return nil, err
+		}
+		set, err := cases.Connected(own, live)
+		r, err := measured(ctx, sz, set, err)
+		if err != nil {
+			return nil, err
+		}
+		among := fmt.Sprintf("%s live", count(float64(live)))
+		cost := func(name string) string {
+			return fmt.Sprintf("%s allocs (%s in all)", number(r.moreAllocs(name, "bare")), duration(r.ns(name)))
+		}
+		rows = append(rows, timed("bare handler, "+among, r.ns("bare"), number(r.allocs("bare"))+" allocs"))
+		for _, store := range []string{"memory", "sqlite"} {
+			for _, page := range pages {
+				name := "sojourn-" + store + page.suffix
+				ns, allocs := r.over(name, "bare"), r.moreAllocs(name, "bare")
+				rows = append(rows, timed(fmt.Sprintf("connected request over bare: sojourn %s, %s, %s", store, page.what, among), ns, cost(name)).
+					reaching("1 µs, 6 allocs", ns <= 1000 && math.Round(allocs) <= 6))
+			}
+		}
+		for _, name := range []string{"scs-memory", "gorilla-cookie", "sessionup-memory"} {
+			rows = append(rows, timed(fmt.Sprintf("connected request over bare: %s, %s", name, among), r.over(name, "bare"), cost(name)))
+		}
+		for _, page := range pages {
+			ratio := r.over("scs-memory", "bare") / r.over("sojourn-memory"+page.suffix, "bare")
+			rows = append(rows, row{
+				What:     fmt.Sprintf("scs' memory store over ours: %s, %s", page.what, among),
+				Measured: fmt.Sprintf("%.1f times", ratio), Value: ratio, Unit: "times",
+			}.reaching("15 times", ratio >= 15))
+		}
+	}
+	return rows, nil
+}
+
+func anonymous(ctx context.Context, sz size, dir string) ([]row, error) {
+	set, err := cases.Anonymous(dir)
+	r, err := measured(ctx, sz, set, err)
+	if err != nil {
+		return nil, err
+	}
+	var rows []row
+	for _, c := range set.Cases[1:] {
+		rows = append(rows, timed("anonymous request over bare: "+c.Name, r.over(c.Name, "bare"), number(r.moreAllocs(c.Name, "bare"))+" allocs"))
+	}
+	return rows, nil
+}
+
+func refs(ctx context.Context, sz size, dir string) ([]row, error) {
+	var rows []row
+	own := filepath.Join(dir, "inside")
+	if err := os.Mkdir(own, 0o700); err != nil {
+		return nil, err
+	}
+	set, err := cases.RefsInside(own)
+	r, err := measured(ctx, sz, set, err)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range set.Cases {
+		rows = append(rows, timed("one int, again and again in one request: "+c.Name, r.ns(c.Name), number(r.allocs(c.Name))+" allocs"))
+	}
+	set, err = cases.RefsPerRequest(dir)
+	if r, err = measured(ctx, sz, set, err); err != nil {
+		return nil, err
+	}
+	base := ""
+	for _, c := range set.Cases {
+		if strings.HasSuffix(c.Name, "-page") {
+			base = c.Name
+			continue
+		}
+		ns, allocs := r.over(c.Name, base), math.Round(r.moreAllocs(c.Name, base))
+		line := timed("one int, once in a connected request, on top: "+c.Name, ns, number(allocs)+" allocs")
+		switch {
+		case strings.HasSuffix(c.Name, "-volatile-get"):
+			line = line.reaching("150 ns, 0 allocs", ns <= 150 && allocs <= 0)
+		case c.Name == "sojourn-sqlite-persistent-get":
+			line = line.reaching("1 µs", ns <= 1000)
+		}
+		rows = append(rows, line)
+	}
+	return rows, nil
+}
+
+func ends(ctx context.Context, sz size, dir string) ([]row, error) {
+	set, err := cases.Ends(dir, sz.live)
+	r, err := measured(ctx, sz, set, err)
+	if err != nil {
+		return nil, err
+	}
+	among := fmt.Sprintf("ending one user's 10 sessions among %s: ", count(float64(sz.live)))
+	memory := r.ns("sojourn-memory")
+	durable := r.over("sojourn-sqlite", "bare-commit")
+	return []row{
+		timed("one durable commit of a bare SQLite file", r.ns("bare-commit"), ""),
+		timed(among+"sojourn-memory", memory, "").reaching("100 µs", memory <= 100e3),
+		timed(among+"sojourn-sqlite, over one durable commit", durable, duration(r.ns("sojourn-sqlite"))+" in all").
+			reaching("2 ms", durable <= 2e6),
+		timed(among+"scs-memory, by Iterate", r.ns("scs-memory"), ""),
+		timed(among+"sessionup-memory, RevokeAll", r.ns("sessionup-memory"), ""),
+	}, nil
+}
+
+// number writes a count of allocations.
+func number(n float64) string { return fmt.Sprintf("%.0f", math.Abs(math.Round(n))*sign(n)) }
+
+func sign(n float64) float64 {
+	if math.Round(n) < 0 {
+		return -1
+	}
+	return 1
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sojourn-go/sojourn/bench/internal/cases"
+)
+
+var tiny = size{2, 2 * time.Millisecond, 200, 1000, 1000, 20 * time.Millisecond, 20 * time.Millisecond}
+
+func TestEveryComparisonRuns(t *testing.T) {
+	t.Parallel()
+	for _, name := range names() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out, diag bytes.Buffer
+			if err := figures(t.Context(), []string{"-only", name, "-json", "-dir", t.TempDir()}, tiny, &out, &diag); err != nil {
+				t.Fatalf("%v\n%s", err, diag.String())
+			}
+			var got struct{ Rows []row }
+			if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+				t.Fatal(err)
+			}
+			if len(got.Rows) == 0 {
+				t.Fatal("no rows")
+			}
+			for _, r := range got.Rows {
+				if r.Name != name || r.What == "" || r.Measured == "" || r.Command != "go run ./cmd/figures -only "+name {
+					t.Errorf("row %+v", r)
+				}
+			}
+		})
+	}
+}
+
+func TestBadArgumentsAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"-only", "nothing"}, {"-no-such-flag"}, {"more"}, {"-rounds", "-1"}} {
+		var out, diag bytes.Buffer
+		if err := figures(t.Context(), args, tiny, &out, &diag); !errors.Is(err, errUsage) || diag.Len() == 0 || out.Len() != 0 {
+			t.Errorf("%q: %v, said %q, printed %q", args, err, diag.String(), out.String())
+		}
+	}
+}
+
+func TestCanceledRunStops(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, diag bytes.Buffer
+	if err := figures(ctx, []string{"-only", "anonymous", "-dir", t.TempDir()}, tiny, &out, &diag); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOnlyWhatIsTimedCounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rounds := 0
+		r, err := take(cases.Case{Name: "pausing", Run: func(c cases.Clock) error {
+			time.Sleep(time.Hour) // set-up
+			for c.Loop() {
+				time.Sleep(time.Second)
+				c.StopTimer()
+				time.Sleep(time.Minute)
+				rounds++
+				c.StartTimer()
+			}
+			return nil
+		}}, 5)
+		if err != nil || rounds != 5 || r.ns != 1e9 {
+			t.Errorf("%d rounds of %v ns each, %v; want 5 of a second", rounds, r.ns, err)
+		}
+	})
+}
+
+func TestCaseThatStopsEarlyIsAnError(t *testing.T) {
+	t.Parallel()
+	if _, err := take(cases.Case{Name: "lazy", Run: func(c cases.Clock) error { c.Loop(); return nil }}, 5); err == nil {
+		t.Error("a case that went round once was counted as five times")
+	}
+}
+
+func TestOverComparesWithinARound(t *testing.T) {
+	t.Parallel()
+	r := readings{
+		"base": {{ns: 100}, {ns: 1100}, {ns: 200}},
+		"page": {{ns: 150}, {ns: 1160}, {ns: 270}},
+	}
+	if got := r.over("page", "base"); got != 60 {
+		t.Errorf("over = %v, want 60, the median of 50, 60 and 70", got)
+	}
+}
+
+func TestTableSaysWhatWasMissed(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	r := report{Rows: []row{
+		timed("a read", 140, "0 allocs").reaching("150 ns", true),
+		timed("a write", 1400, "").reaching("1 µs", false),
+		timed("a rival", 2.2e9, ""),
+	}}
+	for i := range r.Rows {
+		r.Rows[i].Command = "run"
+	}
+	if err := r.markdown(&out); err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(out.String(), "|---|---|---|---|\n")
+	want := "| a read | 140 ns, 0 allocs | 150 ns | `run` |\n" +
+		"| a write | 1.4 µs | 1 µs **(missed)** | `run` |\n" +
+		"| a rival | 2.2 s | – | `run` |\n"
+	if table != want {
+		t.Errorf("got\n%swant\n%s", table, want)
+	}
+}
+
+func TestNumbersAreReadable(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ got, want string }{
+		{count(1234567), "1,234,567"},
+		{count(999), "999"},
+		{count(-1000), "-1,000"},
+		{count(-0.2), "0"},
+		{duration(0.4), "0 ns"},
+		{duration(999.6), "1 µs"},
+		{duration(999_600_000), "1 s"},
+		{duration(-3.7), "-4 ns"},
+		{duration(123456), "123 µs"},
+		{duration(-2500), "-2.5 µs"},
+		{number(-0.2), "0"},
+		{number(5.6), "6"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}

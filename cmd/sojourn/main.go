@@ -1,0 +1,117 @@
+// Command sojourn runs the library's demonstration, and later its tools.
+//
+//	go run ./cmd/sojourn demo
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+)
+
+// Exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1 // the port is taken, a file cannot be written, …
+	exitUsage  = 2 // the command line makes no sense
+)
+
+// verb is a first argument.
+type verb struct {
+	name, summary string
+	run           func(ctx context.Context, args []string, stdout, stderr io.Writer) error
+}
+
+func verbs() []verb {
+	return []verb{
+		{"demo", "run a small web application that shows what the library does", runDemo},
+		{"version", "print the version", runVersion},
+		{"help", "say what a verb does: sojourn help demo", runHelp},
+	}
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// After the first signal the next one kills, as if nobody listened.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run does what the arguments say and returns the exit status. What went
+// wrong is one line on stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := dispatch(ctx, args, stdout, stderr)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintln(stderr, "sojourn:", oneLine(err))
+		return exitUsage
+	default:
+		fmt.Fprintln(stderr, "sojourn:", oneLine(err))
+		return exitFailed
+	}
+}
+
+func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return usagef("which verb? Try: sojourn demo, or sojourn help")
+	}
+	switch args[0] {
+	case "-h", "-help", "--help":
+		return runHelp(ctx, nil, stdout, stderr)
+	case "-version", "--version":
+		return runVersion(ctx, nil, stdout, stderr)
+	}
+	for _, v := range verbs() {
+		if v.name == args[0] {
+			return v.run(ctx, args[1:], stdout, stderr)
+		}
+	}
+	return usagef("unknown verb %q: see sojourn help", args[0])
+}
+
+func runHelp(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	switch {
+	case len(args) > 1:
+		return usagef("help takes one verb: sojourn help demo")
+	case len(args) == 1 && args[0] != "help":
+		return dispatch(ctx, []string{args[0], "--help"}, stdout, stderr)
+	}
+	fmt.Fprint(stdout, "sojourn keeps track of who is connected, from where, and until when.\n\nUsage:\n\n\tsojourn <verb> [flags]\n\nVerbs:\n\n")
+	for _, v := range verbs() {
+		fmt.Fprintf(stdout, "\t%-9s %s\n", v.name, v.summary)
+	}
+	_, err := fmt.Fprint(stdout, "\n\"sojourn <verb> --help\" says more.\nExit status: 0 done, 1 failed, 2 the command line makes no sense.\n")
+	return err
+}
+
+func runVersion(_ context.Context, args []string, stdout, _ io.Writer) error {
+	if len(args) == 1 && (args[0] == "--help" || args[0] == "-help" || args[0] == "-h") {
+		_, err := fmt.Fprintln(stdout, "Usage: sojourn version\n\nPrints the version of the module and of Go.")
+		return err
+	}
+	if len(args) > 0 {
+		return usagef("version takes no arguments")
+	}
+	version, goVersion := "(unknown)", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version, goVersion = info.Main.Version, info.GoVersion
+	}
+	_, err := fmt.Fprintln(stdout, "sojourn", version, goVersion)
+	return err
+}

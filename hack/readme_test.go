@@ -1,0 +1,344 @@
+// Package hack tests what no package of the library can: that README.md tells
+// the truth.
+package hack
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// howRun says for each command in README.md what runs it. A command that is
+// not here fails TestEveryCommandOfREADMEIsRun.
+var howRun = map[string]string{
+	"go run ./cmd/sojourn demo": "TestDemoStartsAndStops",
+	"make test":                 ".ci/run",
+	"go test ./...":             "hack/test.sh, with -race",
+	"go mod tidy":               "TestREADMEProgramRunsFromAClone",
+	"go run .":                  "TestREADMEProgramRunsFromAClone",
+}
+
+func TestEveryCommandOfREADMEIsRun(t *testing.T) {
+	t.Parallel()
+	var setUp []string
+	for _, block := range blocks(t, "sh") {
+		for line := range strings.Lines(block) {
+			if line = strings.TrimSpace(line); line != "" {
+				setUp = append(setUp, line)
+			}
+		}
+	}
+	if want := []string{"go run ./cmd/sojourn demo", "make test"}; !slices.Equal(setUp, want) {
+		t.Errorf("the commands of README's sh blocks are %q, want the two that do all the set-up: %q", setUp, want)
+	}
+	inline := regexp.MustCompile("`((?:go|make|git|bash|sh|npm|curl) [^`]+)`")
+	for _, m := range inline.FindAllStringSubmatch(readme(t), -1) {
+		if howRun[m[1]] == "" {
+			t.Errorf("nothing runs README's command %q: have it run, then say so in howRun", m[1])
+		}
+	}
+	if ci := read(t, ".ci/run"); !strings.Contains(ci, "make test") {
+		t.Error(".ci/run does not call make test")
+	}
+	if script := read(t, "hack/test.sh"); !strings.Contains(script, "go test -race -shuffle=on ./...") {
+		t.Error("hack/test.sh does not run the tests")
+	}
+}
+
+func TestLinksOfREADMELeadSomewhere(t *testing.T) {
+	t.Parallel()
+	links := regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+	docs, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(docs) == 0 {
+		t.Fatalf("no documents: %v", err)
+	}
+	for _, doc := range append(docs, "../README.md", "../SECURITY.md", "../CHANGELOG.md") {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, m := range links.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
+				t.Errorf("%s links to %s: %v", doc, m[1], err)
+			}
+		}
+	}
+}
+
+func TestTestsNamedInGuaranteesExist(t *testing.T) {
+	t.Parallel()
+	var tests []string
+	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		code, err := os.ReadFile(path)
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(code, -1) {
+			tests = append(tests, string(m[1]))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`\bTest[A-Z]\w*`).FindAllString(read(t, "docs/guarantees.md"), -1)
+	if len(named) == 0 {
+		t.Error("docs/guarantees.md names no test")
+	}
+	for _, name := range named {
+		if !slices.Contains(tests, name) {
+			t.Errorf("docs/guarantees.md names %s, which is not there", name)
+		}
+	}
+}
+
+// README's program and its go.mod, as they stand there, in a module beside a
+// clone of this repository.
+func TestREADMEProgramRunsFromAClone(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: builds a module")
+	}
+	programs, mods := blocks(t, "go"), blocks(t, "go.mod")
+	if len(programs) != 1 || len(mods) != 1 {
+		t.Fatalf("README has %d programs and %d go.mod files, want one of each", len(programs), len(mods))
+	}
+	const address = "localhost:8080"
+	if !strings.Contains(programs[0], address) {
+		t.Fatalf("README's program does not listen on %s", address)
+	}
+	free := freeAddress(t)
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	beside := t.TempDir()
+	hello := filepath.Join(beside, "hello")
+	if err := os.Mkdir(hello, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(root, filepath.Join(beside, "sojourn")); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"go.mod":  mods[0],
+		"main.go": strings.Replace(programs[0], address, free, 1),
+	} {
+		if err := os.WriteFile(filepath.Join(hello, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, hello, "go", "mod", "tidy")
+	run(t, hello, "go", "vet", ".")
+	run(t, hello, "go", "build", "-o", "hello", ".")
+	start(t, hello, "./hello")
+
+	base := "http://" + free
+	status, _, _ := get(t, base+"/", "")
+	if status != http.StatusUnauthorized {
+		t.Errorf("the page of nobody answers %d, want 401", status)
+	}
+	wrong := post(t, base+"/login", "", url.Values{"name": {"alice"}, "password": {"guess"}})
+	if wrong.StatusCode != http.StatusForbidden || len(sessionCookies(wrong)) != 0 {
+		t.Errorf("a wrong password answers %d with cookies %q, want 403 and no session", wrong.StatusCode, sessionCookies(wrong))
+	}
+	login := post(t, base+"/login", "", url.Values{"name": {"alice"}, "password": {"opensesame"}})
+	cookie := strings.Join(sessionCookies(login), "; ")
+	if login.StatusCode != http.StatusOK || cookie == "" {
+		t.Fatalf("login answers %d with cookie %q", login.StatusCode, cookie)
+	}
+	if status, body, _ := get(t, base+"/", cookie); status != http.StatusOK || body != "Hello, alice\n" {
+		t.Errorf("the page of alice answers %d %q", status, body)
+	}
+	post(t, base+"/logout", cookie, nil)
+	if status, _, _ := get(t, base+"/", cookie); status != http.StatusUnauthorized {
+		t.Errorf("after the logout the old cookie is answered %d, want 401", status)
+	}
+}
+
+// README's first command, on a free port and a file of its own; Ctrl-C stops
+// it with status 0.
+func TestDemoStartsAndStops(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: builds the command")
+	}
+	dir := t.TempDir()
+	run(t, "..", "go", "build", "-o", filepath.Join(dir, "sojourn"), "./cmd/sojourn")
+	address := freeAddress(t)
+	demo := start(t, dir, "./sojourn", "demo", "--addr", address, "--db", filepath.Join(dir, "demo.db"))
+	status, body, header := get(t, "http://"+address+"/", "")
+	if status != http.StatusOK || !strings.Contains(body, "<html") || !strings.HasPrefix(header.Get("Content-Type"), "text/html") {
+		t.Errorf("the demo's first page answers %d %s: %.200s", status, header.Get("Content-Type"), body)
+	}
+	if err := demo.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Wait(); err != nil {
+		t.Errorf("after Ctrl-C the demo ends with %v:\n%s", err, demo.Stdout)
+	}
+	if out := demo.Stdout.(*buffer).String(); !strings.Contains(out, address) {
+		t.Errorf("the demo does not print its address %s:\n%s", address, out)
+	}
+}
+
+func readme(t *testing.T) string { return read(t, "README.md") }
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// blocks are the fenced blocks of README.md in one language.
+func blocks(t *testing.T, language string) []string {
+	t.Helper()
+	fence := regexp.MustCompile("(?ms)^```" + regexp.QuoteMeta(language) + "\n(.*?)^```$")
+	var found []string
+	for _, m := range fence.FindAllStringSubmatch(readme(t), -1) {
+		found = append(found, m[1])
+	}
+	return found
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func run(t *testing.T, dir, name string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+}
+
+// buffer is a bytes.Buffer that a process writes while a test reads.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// start starts a program that runs until the test ends, or until the test
+// waits for it.
+func start(t *testing.T, dir, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	out := &buffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		if cmd.ProcessState == nil {
+			cmd.Wait()
+		}
+		if t.Failed() {
+			t.Logf("%s said:\n%s", name, out)
+		}
+	})
+	return cmd
+}
+
+// get asks until somebody listens.
+func get(t *testing.T, url, cookie string) (status int, body string, header http.Header) {
+	t.Helper()
+	for tries := 0; ; tries++ {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Cookie", cookie)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			if tries == 600 {
+				t.Fatalf("nobody listens: %v", err)
+			}
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(text), resp.Header
+	}
+}
+
+// post sends a form as a page of the same origin would.
+func post(t *testing.T, to, cookie string, form url.Values) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, to, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	req.Header.Set("Cookie", cookie)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp
+}
+
+// sessionCookies are name=value of the cookies a response sets. The test
+// carries them itself: they are Secure, and this is plain HTTP.
+func sessionCookies(resp *http.Response) []string {
+	var list []string
+	for _, c := range resp.Cookies() {
+		if c.MaxAge >= 0 && c.Value != "" {
+			list = append(list, c.Name+"="+c.Value)
+		}
+	}
+	return list
+}

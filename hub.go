@@ -1,0 +1,415 @@
+package sojourn
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/sojourn-go/sojourn/protocol"
+)
+
+// hub knows the open tabs of this server: whose they are, and how to reach
+// them. It never waits for one.
+type hub struct {
+	mu       sync.Mutex
+	conns    map[*liveConn]struct{}
+	byKey    map[Key]map[*liveConn]struct{} // of sessions and browsers
+	byUser   map[UserID]map[*liveConn]struct{}
+	bySubnet map[netip.Prefix]int // of connections in which nobody is connected when they open
+	expected map[liveExcept]time.Time
+	joined   int
+	closed   bool
+	some     chan struct{} // there is a connection
+}
+
+// liveNotice says that the connection of tabs has changed.
+type liveNotice struct {
+	keys    []Key // of the sessions and browsers concerned
+	reason  string
+	except  liveExcept
+	session Key    // what the tab excepted is of now
+	user    UserID // likewise
+}
+
+// liveExcept is the tab that changed the connection itself, and so knows.
+type liveExcept struct {
+	browser Key
+	tab     string
+}
+
+func (h *hub) init() {
+	h.conns = make(map[*liveConn]struct{})
+	h.byKey = make(map[Key]map[*liveConn]struct{})
+	h.byUser = make(map[UserID]map[*liveConn]struct{})
+	h.bySubnet = make(map[netip.Prefix]int)
+	h.expected = make(map[liveExcept]time.Time)
+	h.some = make(chan struct{}, 1)
+}
+
+func index[K comparable](m map[K]map[*liveConn]struct{}, k K, c *liveConn) {
+	if m[k] == nil {
+		m[k] = make(map[*liveConn]struct{}, 1)
+	}
+	m[k][c] = struct{}{}
+}
+
+func unindex[K comparable](m map[K]map[*liveConn]struct{}, k K, c *liveConn) {
+	delete(m[k], c)
+	if len(m[k]) == 0 {
+		delete(m, k)
+	}
+}
+
+// join registers a connection. It answers the code to close it with if there
+// is no room for it.
+func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return protocol.CloseRestart
+	case len(h.byKey[c.browsers[0]]) >= l.TabsPerBrowser,
+		c.session == (Key{}) && h.bySubnet[c.subnet] >= l.AnonymousPerSubnet:
+		return protocol.CloseTooMany
+	}
+	if c.session == (Key{}) {
+		h.bySubnet[c.subnet]++
+		c.counted = true
+	}
+	h.joined++
+	c.phase = h.joined
+	h.conns[c] = struct{}{}
+	for _, k := range c.browsers {
+		index(h.byKey, k, c)
+	}
+	h.setSession(c, c.session, c.user)
+	select {
+	case h.some <- struct{}{}:
+	default:
+	}
+	return 0
+}
+
+// setSession makes a connection one of another session; h.mu is held.
+func (h *hub) setSession(c *liveConn, session Key, user UserID) {
+	if c.session != (Key{}) && !slices.Contains(c.browsers, c.session) {
+		unindex(h.byKey, c.session, c)
+	}
+	if c.user != Nobody {
+		unindex(h.byUser, c.user, c)
+	}
+	c.session, c.user = session, user
+	if session != (Key{}) {
+		index(h.byKey, session, c)
+	}
+	if user != Nobody {
+		index(h.byUser, user, c)
+	}
+}
+
+// leave forgets a connection. Its tab's state has Timeouts.Tab to live from now.
+func (h *hub) leave(c *liveConn) {
+	h.mu.Lock()
+	if _, ok := h.conns[c]; ok {
+		delete(h.conns, c)
+		h.setSession(c, Key{}, Nobody)
+		for _, k := range c.browsers {
+			unindex(h.byKey, k, c)
+		}
+		if c.counted {
+			if h.bySubnet[c.subnet]--; h.bySubnet[c.subnet] == 0 {
+				delete(h.bySubnet, c.subnet)
+			}
+		}
+	}
+	h.mu.Unlock()
+	h.keep(c, nil)
+}
+
+// greet notes what the client says its tab is, and whether it is the first time.
+func (h *hub) greet(c *liveConn, tab string) (session Key, first bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first = !c.greeted
+	c.greeted, c.tab = true, tab
+	return c.session, first
+}
+
+// keep makes t the tab whose state the connection keeps; nil: none.
+func (h *hub) keep(c *liveConn, t *tab) {
+	h.mu.Lock()
+	old := c.known
+	if _, ok := h.conns[c]; !ok {
+		t = nil
+	}
+	c.known = t
+	h.mu.Unlock()
+	if t == old {
+		return
+	}
+	if t != nil {
+		t.open(1)
+	}
+	if old != nil {
+		old.open(-1)
+	}
+}
+
+// open counts the live connections of a tab.
+func (t *tab) open(n int) {
+	set := &t.browser.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	t.live += n
+	t.seen = max(t.seen, nowMillis())
+}
+
+// answer tells a tab what it is, or, if its page was made for another session,
+// that this has changed.
+func (h *hub) answer(c *liveConn, pageMark string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if mark(c.session) != pageMark {
+		c.out.push(changedMessage(protocol.ReasonChanged))
+		c.out.close(protocol.CloseChanged)
+		return
+	}
+	c.out.push(welcomeMessage(c))
+}
+
+func welcomeMessage(c *liveConn) []byte {
+	return jsonMessage(struct {
+		Type string `json:"type"`
+		User UserID `json:"user"`
+		Mark string `json:"mark"`
+	}{protocol.LiveWelcome, c.user, mark(c.session)})
+}
+
+func changedMessage(reason string) []byte {
+	return jsonMessage(struct {
+		Type   string `json:"type"`
+		Reason string `json:"reason"`
+	}{protocol.LiveChanged, reason})
+}
+
+func jsonMessage(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic("sojourn: " + err.Error()) // strings and JSON only
+	}
+	return data
+}
+
+// tell tells the tabs concerned that their connection has changed, and closes
+// theirs. The one excepted is what the notice says now.
+func (h *hub) tell(n liveNotice) {
+	message := changedMessage(n.reason)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.among(n.keys) {
+		if c.is(n.except) || h.isExpected(c) {
+			h.setSession(c, n.session, n.user)
+			c.out.push(welcomeMessage(c))
+			continue
+		}
+		c.out.push(message)
+		c.out.close(protocol.CloseChanged)
+	}
+}
+
+// among are the connections of any of the keys; h.mu is held.
+func (h *hub) among(keys []Key) map[*liveConn]struct{} {
+	if len(keys) == 1 {
+		return h.byKey[keys[0]]
+	}
+	all := make(map[*liveConn]struct{})
+	for _, k := range keys {
+		for c := range h.byKey[k] {
+			all[c] = struct{}{}
+		}
+	}
+	return all
+}
+
+func (c *liveConn) is(e liveExcept) bool {
+	return e.tab != "" && c.tab == e.tab && slices.Contains(c.browsers, e.browser)
+}
+
+// expect excepts a tab from what other servers will say in the next seconds.
+func (h *hub) expect(e liveExcept) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.expected[e] = time.Now().Add(10 * time.Second)
+}
+
+// isExpected is for a tab that was excepted in advance; h.mu is held.
+func (h *hub) isExpected(c *liveConn) bool {
+	if c.tab == "" || len(h.expected) == 0 {
+		return false
+	}
+	for _, b := range c.browsers {
+		if until, ok := h.expected[liveExcept{b, c.tab}]; ok && time.Now().Before(until) {
+			return true
+		}
+	}
+	return false
+}
+
+// send sends a message to the connections that a target means.
+func (h *hub) send(t liveTarget, message []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	conns := h.conns
+	switch {
+	case t.User != Nobody:
+		conns = h.byUser[t.User]
+	case t.Key != nil:
+		conns = h.byKey[Key(t.Key)]
+	}
+	for c := range conns {
+		if c.greeted && (t.Tab == "" || c.tab == t.Tab) {
+			c.out.push(message)
+		}
+	}
+}
+
+// sessions are the sessions of the open tabs.
+func (h *hub) sessions() []Key {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	keys := make(map[Key]struct{})
+	for c := range h.conns {
+		if c.session != (Key{}) {
+			keys[c.session] = struct{}{}
+		}
+	}
+	list := make([]Key, 0, len(keys))
+	for k := range keys {
+		list = append(list, k)
+	}
+	return list
+}
+
+// open is how many tabs of a session are open.
+func (h *hub) open(session Key) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.byKey[session])
+}
+
+func (h *hub) size() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.conns)
+}
+
+// heartbeat sends a heartbeat to the connections for which it is time at a
+// tick; every tab has its turn once in so many ticks.
+func (h *hub) heartbeat(tick, ticks int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.conns {
+		if (tick+c.phase)%ticks == 0 {
+			c.out.push(liveHeartbeat)
+		}
+	}
+	for e, until := range h.expected {
+		if time.Now().After(until) {
+			delete(h.expected, e)
+		}
+	}
+}
+
+// closeAll closes every connection: the server is going down.
+func (h *hub) closeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for c := range h.conns {
+		c.out.close(protocol.CloseRestart)
+	}
+}
+
+// liveQueue is what is to be written to one connection. A goroutine writes it,
+// as long as there is anything.
+type liveQueue struct {
+	ws      *websocket.Conn
+	mu      sync.Mutex
+	waiting [][]byte
+	bytes   int
+	writing bool
+	code    websocket.StatusCode // to close with when all is written; 0: stay open
+}
+
+const (
+	liveQueueBytes  = 256 << 10 // may wait for a slow client
+	liveWriteWithin = 10 * time.Second
+)
+
+// push queues a message. A client that does not read what it is sent is cut off.
+func (q *liveQueue) push(message []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.code != 0 {
+		return
+	}
+	q.bytes += len(message)
+	if q.bytes > liveQueueBytes && len(q.waiting) > 0 {
+		q.code, q.waiting = protocol.CloseRestart, nil
+		go q.ws.CloseNow()
+		return
+	}
+	q.waiting = append(q.waiting, message)
+	q.start()
+}
+
+// close closes the connection after what is queued.
+func (q *liveQueue) close(code websocket.StatusCode) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.code == 0 {
+		q.code = code
+		q.start()
+	}
+}
+
+func (q *liveQueue) start() {
+	if !q.writing {
+		q.writing = true
+		go q.write()
+	}
+}
+
+func (q *liveQueue) write() {
+	for {
+		q.mu.Lock()
+		waiting, code := q.waiting, q.code
+		q.waiting, q.bytes = nil, 0
+		if len(waiting) == 0 {
+			q.writing = false
+			q.mu.Unlock()
+			if code != 0 {
+				q.ws.Close(code, "")
+			}
+			return
+		}
+		q.mu.Unlock()
+		for _, message := range waiting {
+			ctx, cancel := context.WithTimeout(context.Background(), liveWriteWithin)
+			err := q.ws.Write(ctx, websocket.MessageText, message)
+			cancel()
+			if err != nil {
+				q.ws.CloseNow()
+				q.mu.Lock()
+				q.code, q.waiting, q.writing = protocol.CloseRestart, nil, false
+				q.mu.Unlock()
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,352 @@
+package sojourn
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/sojourn-go/sojourn/internal/cookie"
+	"github.com/sojourn-go/sojourn/internal/token"
+	"github.com/sojourn-go/sojourn/protocol"
+)
+
+// liveConn is one open tab: its live connection. One goroutine reads; another
+// writes while there is something to write.
+type liveConn struct {
+	out liveQueue
+
+	// Set before the connection is registered.
+	browsers []Key // what its cookies name, of every hierarchy; UserIndependent's first
+	subnet   netip.Prefix
+
+	// Guarded by hub.mu.
+	session Key    // zero: nobody is connected
+	user    UserID // of the session
+	tab     string // the id the client says
+	known   *tab   // the tab, if this server knows it
+	phase   int    // when its heartbeats are due
+	counted bool   // in hub.bySubnet
+	greeted bool   // the client has said hello
+}
+
+// What a client may cost.
+const (
+	liveReadLimit   = 4 << 10          // bytes of one message of a client
+	liveHelloWithin = 10 * time.Second // of the first message
+	liveHellos      = 100              // a client may say hello, in one connection
+)
+
+var (
+	liveHeartbeat = []byte(`{"type":"` + protocol.LiveHeartbeat + `"}`)
+
+	errOrigin  error = &protocol.Error{Code: protocol.CodeCrossOrigin, Message: "sojourn: a live connection from another origin"}
+	errUpgrade error = &protocol.Error{Code: protocol.CodeUpgrade, Message: "sojourn: a live connection is a WebSocket"}
+)
+
+// serveLive upgrades to a live connection. It is no request of the session: it
+// does not count as a use, and fires nothing.
+func (s *Site) serveLive(w http.ResponseWriter, r *http.Request) {
+	q, err := s.request(r.Context())
+	if err == nil {
+		err = s.openLive(w, q)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+	}
+}
+
+func (s *Site) openLive(w http.ResponseWriter, q *request) error {
+	if !strings.EqualFold(q.r.Header.Get("Upgrade"), "websocket") {
+		w.Header().Set("Upgrade", "websocket")
+		return errUpgrade
+	}
+	if !s.liveOrigin(q) {
+		return errOrigin
+	}
+	q.quiet = true
+	sess, err := q.identify(q)
+	if err != nil {
+		return err
+	}
+	c := &liveConn{subnet: subnet(q.remoteAddr())}
+	if sess != nil {
+		c.session, c.user = sess.key, sess.user
+		c.browsers = append(c.browsers, sess.browser)
+	}
+	if c.browsers, err = s.liveBrowsers(q, c.browsers); err != nil {
+		return err
+	}
+	ws, err := websocket.Accept(w, q.r, &websocket.AcceptOptions{
+		Subprotocols:       []string{protocol.LiveProtocol},
+		InsecureSkipVerify: true, // liveOrigin is stricter
+	})
+	if err != nil {
+		s.log.DebugContext(q, "sojourn: no live connection", "error", err)
+		return nil // Accept has answered
+	}
+	ws.SetReadLimit(liveReadLimit)
+	c.out.ws = ws
+	// The handler returns, so that the server's memory for the request is free.
+	if code := s.hub.join(c, &s.limits); code != 0 {
+		c.out.close(code)
+	}
+	s.reading.Go(func() { s.readLive(c) })
+	return nil
+}
+
+// liveBrowsers are the browsers that the request's cookies name. A browser that
+// names none gets a cookie; one that is not known is good enough to be told.
+func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
+	for _, h := range append([]string{independentHierarchy, anonymousHierarchy}, s.refs.hierarchies()...) {
+		key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], s.names.of(h)))
+		switch {
+		case ok:
+			keys = append(keys, key)
+		case h == independentHierarchy:
+			b, err := q.issueBrowser(h, Key{})
+			if err != nil {
+				return nil, err
+			}
+			keys = append(keys, b.key)
+		}
+	}
+	return keys, nil
+}
+
+// liveOrigin reports whether the request comes from a page of the site: every
+// GET passes CrossOriginProtection, and browsers let any page open a WebSocket.
+func (s *Site) liveOrigin(q *request) bool {
+	origins := q.r.Header["Origin"]
+	if len(origins) == 0 { // not a browser; then it is to say where it belongs if it has a session
+		lines := q.r.Header["Cookie"]
+		return !cookie.Has(lines, s.names.session) && !cookie.Has(lines, s.names.browser)
+	}
+	if len(origins) > 1 {
+		return false
+	}
+	u, err := url.Parse(origins[0])
+	if err != nil || u.Host == "" {
+		return false
+	}
+	if strings.EqualFold(u.Scheme, q.scheme()) && strings.EqualFold(withPort(u.Scheme, u.Host), withPort(u.Scheme, q.r.Host)) {
+		return true
+	}
+	for _, trusted := range s.cfg.TrustedOrigins {
+		if trusted == origins[0] {
+			return true
+		}
+	}
+	return false
+}
+
+// withPort is a host with its port, said or not.
+func withPort(scheme, host string) string {
+	u := url.URL{Host: host}
+	if u.Port() != "" {
+		return host
+	}
+	if strings.EqualFold(scheme, "https") {
+		return u.Hostname() + ":443"
+	}
+	return u.Hostname() + ":80"
+}
+
+// readLive reads what the tab says until it goes.
+func (s *Site) readLive(c *liveConn) {
+	defer s.hub.leave(c)
+	ctx, cancel := context.WithTimeout(s.ctx, liveHelloWithin)
+	err := s.readHello(ctx, c)
+	cancel()
+	for n := 1; err == nil && n < liveHellos; n++ {
+		err = s.readHello(s.ctx, c)
+	}
+	switch {
+	case err == nil || errors.Is(err, errHello):
+		c.out.close(protocol.CloseProtocol)
+	case s.ctx.Err() != nil: // closeAll says why
+	default:
+		c.out.ws.CloseNow()
+	}
+}
+
+var errHello = errors.New("not a hello")
+
+// readHello reads one message and answers it: with what the tab is now, or
+// that it is not what its page thinks.
+func (s *Site) readHello(ctx context.Context, c *liveConn) error {
+	kind, data, err := c.out.ws.Read(ctx)
+	if err != nil {
+		return err
+	}
+	var hello struct{ Type, Tab, Mark string }
+	if kind != websocket.MessageText || json.Unmarshal(data, &hello) != nil || hello.Type != protocol.LiveHello {
+		return errHello
+	}
+	if !validTabID(hello.Tab) {
+		hello.Tab = ""
+	}
+	session, first := s.hub.greet(c, hello.Tab)
+	if err := s.keepTab(ctx, c, hello.Tab, session); err != nil {
+		return err
+	}
+	if first { // it is registered; only now is its session looked at, so that no end is missed
+		if alive, err := s.liveAlive(ctx, session); err != nil {
+			return err
+		} else if !alive {
+			s.hub.tell(liveNotice{keys: []Key{session}, reason: protocol.ReasonChanged})
+			return nil
+		}
+	}
+	s.hub.answer(c, hello.Mark)
+	return nil
+}
+
+// liveAlive reports whether the session of a tab has not ended; nobody's has
+// nothing to end.
+func (s *Site) liveAlive(ctx context.Context, session Key) (bool, error) {
+	if session == (Key{}) {
+		return true, nil
+	}
+	e, err := s.load(ctx, session, nowMillis())
+	return e != nil, err
+}
+
+// keepTab keeps the tab's state as long as the connection is open, if this
+// server knows the tab.
+func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, session Key) error {
+	if id == "" {
+		return nil
+	}
+	now := nowMillis()
+	b, err := s.lookupBrowser(ctx, c.browsers[0], independentHierarchy, session != Key{}, now)
+	if b == nil || err != nil {
+		return err
+	}
+	t, gone := b.find(id, now, s.timeouts.tab)
+	if t == nil && !gone && s.startedHere(new(tabScratch), id, b, b.key, now) {
+		if t, err = s.joinTab(ctx, b, id, now, true); err != nil {
+			return err
+		}
+	}
+	s.hub.keep(c, t)
+	return nil
+}
+
+// mark is what a page may know of its session: enough to tell it from another.
+// "" stands for nobody's.
+func mark(session Key) string {
+	if session == (Key{}) {
+		return ""
+	}
+	sum := sha256.Sum256(append([]byte("sojourn page "), session[:]...))
+	return tabEncoding.EncodeToString(sum[:12])
+}
+
+// keepLive sends heartbeats, and looks after the sessions of open tabs.
+func (s *Site) keepLive(ctx context.Context) {
+	const (
+		every     = 500 * time.Millisecond
+		heartbeat = int(protocol.HeartbeatSeconds * time.Second / every)
+		backstop  = int(time.Minute / every)
+	)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.hub.some:
+		}
+		t := time.NewTicker(every)
+		for tick := 1; s.hub.size() > 0; tick++ {
+			select {
+			case <-ctx.Done():
+				t.Stop()
+				return
+			case <-t.C:
+			}
+			s.hub.heartbeat(tick, heartbeat)
+			s.checkLive(ctx, s.deaf.Load() || tick%backstop == 0)
+		}
+		t.Stop()
+	}
+}
+
+// checkLive ends the sessions of open tabs whose time has come. With all it
+// also finds those that were ended where we did not hear of it.
+func (s *Site) checkLive(ctx context.Context, all bool) {
+	now := nowMillis()
+	for _, key := range s.hub.sessions() {
+		if e, _ := s.sessions.get(&key); !all && e != nil && s.alive(e, now) {
+			continue
+		}
+		if all && s.shared() {
+			s.sessions.suspect(&key)
+		}
+		alive, err := s.liveAlive(ctx, key)
+		if err == nil && !alive {
+			s.hub.tell(liveNotice{keys: []Key{key}, reason: protocol.ReasonChanged})
+		}
+	}
+}
+
+// shared reports whether other servers use the store too.
+func (s *Site) shared() bool { return s.store.Fresh() != Forever }
+
+// except is the tab that makes the request.
+func (q *request) except() liveExcept {
+	tab := q.tabHeader()
+	if tab == "" {
+		return liveExcept{}
+	}
+	key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], q.site.names.browser))
+	if !ok {
+		return liveExcept{}
+	}
+	return liveExcept{key, tab}
+}
+
+// liveTarget is whom a message of the application is for; nobody in
+// particular: every open tab.
+type liveTarget struct {
+	Key  []byte `json:",omitempty"` // of a session or browser
+	User UserID `json:",omitempty"`
+	Tab  string `json:",omitempty"`
+}
+
+// Notify sends a message of the application to every open tab of a state, on
+// every server: of a user, a session, a browser, a tab, or of the site. The
+// client's OnEvent functions get data, as JSON. It does not wait for the tabs,
+// and a tab that is not open does not get it. It returns ErrWrongScope for a
+// State of another site, an error if data cannot be JSON, or the store's.
+func (s *Site) Notify(ctx context.Context, st State, event string, data any) error {
+	if st.site != s {
+		return ErrWrongScope
+	}
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return wrap("the data of a message", err)
+	}
+	t := liveTarget{Tab: st.tab}
+	switch st.owner.Kind {
+	case OwnerUser:
+		if t.User = st.owner.User; t.User == Nobody {
+			return nil
+		}
+	case OwnerSession, OwnerBrowser:
+		t.Key = st.owner.Key[:]
+	}
+	message := jsonMessage(struct {
+		Type  string          `json:"type"`
+		Event string          `json:"event"`
+		Data  json.RawMessage `json:"data"`
+	}{protocol.LiveEvent, event, raw})
+	s.hub.send(t, message)
+	return s.publish(ctx, siteMessage{Kind: messageEvent, Target: t, Message: message})
+}
