@@ -97,12 +97,11 @@ func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSess
 		if err != nil {
 			return err
 		}
-		_, presented, err := q.browserOf(ctx, independentHierarchy)
-		if err != nil {
-			return err
-		}
 		n.reason = protocol.ReasonConnected
-		n.keys = append(n.keys, sess.browser, presented)
+		n.keys = append(n.keys, sess.browser)
+		if n.except.browser != (Key{}) && n.except.browser != sess.browser { // a cookie that had to be replaced
+			n.keys = append(n.keys, n.except.browser)
+		}
 		n.session, n.user = sess.key, sess.user
 	}
 	if len(n.keys) == 0 {
@@ -146,12 +145,12 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	if err != nil {
 		return err
 	}
+	browser := presented
 	if b == nil {
-		b, err = q.issueBrowser(independentHierarchy, presented)
-		if err != nil {
+		if browser, err = q.issueBrowser(independentHierarchy, presented); err != nil {
 			return err
 		}
-	} else if presented == b.key { // not issued just now: it may stay as long again
+	} else if !q.issued(independentHierarchy) { // the cookie may stay as long again
 		name := s.names.browser
 		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), s.timeouts.browser)
 	}
@@ -162,10 +161,13 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	}
 	tok, key := token.New(ShardOf(user))
 	st := StoredSession{
-		Key: key, ID: SessionID(token.NewID()), User: user, Browser: b.key,
+		Key: key, ID: SessionID(token.NewID()), User: user, Browser: browser,
 		OpenedAt: fromMillis(now), LastSeen: fromMillis(now),
 		ExpiresAt: fromMillis(expires), Deadline: s.timeouts.deadline(now, expires),
 		UserAgent: clip(q.r.UserAgent(), 512), RemoteAddr: q.remoteAddr(),
+	}
+	if err := s.saveUses(ctx, user); err != nil {
+		return err
 	}
 	_, epoch := s.sessions.get((*Key)(&key))
 	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
@@ -214,14 +216,9 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	if err := q.site.actions.startTab(ctx, user); err != nil {
 		return err
 	}
-	if tab.t != nil {
-		tab.t.setStarted()
-	}
+	q.tabStarted(tab.id)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.tab.started {
-		q.tab.started, q.tab.announce = true, true
-	}
 	if q.sess != nil {
 		q.sess.state.Or(stateOpened)
 	}
@@ -392,7 +389,7 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 		}
 		err = errors.Join(err, s.dropBrowsers(ctx, keys...))
 		if ownEnded {
-			q.forgetBrowser()
+			q.forgetBrowser(own.browser)
 		}
 	}
 	if ownEnded && !o.withoutRestart && !q.w.started {
@@ -417,10 +414,9 @@ func (s *Site) endUser(ctx context.Context, user UserID) ([]StoredSession, error
 }
 
 // forgetBrowser makes the request's browser a new one: its state was dropped.
-func (q *request) forgetBrowser() {
+func (q *request) forgetBrowser(dropped Key) {
 	q.mu.Lock()
-	m := q.slot(independentHierarchy)
-	m.asked, m.b = true, nil
+	*q.slot(independentHierarchy) = requestBrowser{hierarchy: independentHierarchy, asked: true, presented: dropped}
 	q.mu.Unlock()
 	q.forgetTab()
 }

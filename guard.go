@@ -262,12 +262,15 @@ func (q *request) user(ctx context.Context) (UserID, error) {
 		}
 		return Nobody, err
 	}
-	opened := func() bool { return sess.state.Load()&stateOpened != 0 }
-	if opened() || q.within(sess) {
+	if sess.opened() {
 		return sess.user, nil
 	}
-	err = q.site.opening.do(ctx, sess, opened, func() error {
-		defer q.enterWithin(sess)()
+	leave, ok := q.begin(&q.opening)
+	if !ok { // a guard inside an open-session action
+		return sess.user, nil
+	}
+	defer leave()
+	err = q.site.opening.do(ctx, sess, sess.opened, func() error {
 		if err := runUser(&q.site.actions.open, ctx, sess.user); err != nil {
 			return err
 		}
@@ -277,23 +280,20 @@ func (q *request) user(ctx context.Context) (UserID, error) {
 	return sess.user, err
 }
 
-// within reports whether the request is running the starting actions of what:
-// a guard inside them does not run them again.
-func (q *request) within(what any) bool {
+// begin marks that starting actions of the request are running, until leave; it
+// answers false if they are already: a guard inside them does not run them.
+func (q *request) begin(running *bool) (leave func(), ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return slices.Contains(q.running, what)
-}
-
-func (q *request) enterWithin(what any) (leave func()) {
-	q.mu.Lock()
-	q.running = append(q.running, what)
-	q.mu.Unlock()
+	if *running {
+		return nil, false
+	}
+	*running = true
 	return func() {
 		q.mu.Lock()
-		q.running = slices.DeleteFunc(q.running, func(x any) bool { return x == what })
+		*running = false
 		q.mu.Unlock()
-	}
+	}, true
 }
 
 // once runs request-level actions unless they ran in this request. If they
@@ -302,14 +302,18 @@ func (q *request) once(fired *fired, f func() error) error {
 	q.mu.Lock()
 	if fired.yes {
 		defer q.mu.Unlock()
-		return fired.err
+		if fired.err != nil {
+			return *fired.err
+		}
+		return nil
 	}
 	fired.yes = true
 	q.mu.Unlock()
 	err := f()
 	if err != nil {
+		failed := err // a copy, so that err need not be on the heap
 		q.mu.Lock()
-		fired.err = err
+		fired.err = &failed
 		q.mu.Unlock()
 	}
 	return err

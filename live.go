@@ -111,11 +111,11 @@ func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
 		case ok:
 			keys = append(keys, key)
 		case h == independentHierarchy:
-			b, err := q.issueBrowser(h, Key{})
+			key, err := q.issueBrowser(h, Key{})
 			if err != nil {
 				return nil, err
 			}
-			keys = append(keys, b.key)
+			keys = append(keys, key)
 		}
 	}
 	return keys, nil
@@ -232,9 +232,7 @@ func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, session Key)
 	}
 	t, gone := b.find(id, now, s.timeouts.tab)
 	if t == nil && !gone && s.startedHere(new(tabScratch), id, b, b.key, now) {
-		if t, err = s.joinTab(ctx, b, id, now, true); err != nil {
-			return err
-		}
+		t = s.joinTab(b, id, now, true)
 	}
 	s.hub.keep(c, t)
 	return nil
@@ -301,15 +299,8 @@ func (s *Site) shared() bool { return s.store.Fresh() != Forever }
 
 // except is the tab that makes the request.
 func (q *request) except() liveExcept {
-	tab := q.tabHeader()
-	if tab == "" {
-		return liveExcept{}
-	}
-	key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], q.site.names.browser))
-	if !ok {
-		return liveExcept{}
-	}
-	return liveExcept{key, tab}
+	key, _ := token.Parse(cookie.Find(q.r.Header["Cookie"], q.site.names.browser))
+	return liveExcept{key, q.tabHeader()}
 }
 
 // liveTarget is whom a message of the application is for; nobody in

@@ -30,20 +30,23 @@ type request struct {
 	sess       *session // the session, if a user is connected
 	gone       *session // a session whose user is no more, not closed yet
 	browsers   []requestBrowser
-	first      [2]requestBrowser // room for the first of browsers
+	first      [1]requestBrowser // room for the first of browsers
 	vals       values            // of RequestScope
 	loose      map[Scope]*values // of scopes that have nothing to hold on to in this request
 	tab        requestTab
 	scratch    tabScratch
 	fired      firedActions
-	running    []any // what starting actions of this request are running for
+	opening    bool      // open-session actions are running
+	starting   bool      // start actions of the tab are running
+	tabLine    [1]string // the response's header
 }
 
 // requestBrowser is what a request knows of one hierarchy's browser.
 type requestBrowser struct {
 	hierarchy string
 	asked     bool
-	presented Key // what the cookie names, whether it is known or not
+	issued    bool // the response brings the cookie
+	presented Key  // what the cookie names, whether it is known or not
 	b         *browser
 }
 
@@ -62,7 +65,7 @@ type firedActions struct{ request, stage, denied fired }
 
 type fired struct {
 	yes bool
-	err error // how it went
+	err *error // how it failed
 }
 
 func (q *request) isForced() bool {
@@ -263,12 +266,16 @@ func (q *request) browserOf(ctx context.Context, hierarchy string) (b *browser, 
 		defer q.mu.Unlock()
 		return m.b, m.presented, nil
 	}
+	key, attested := q.slot(hierarchy).presented, q.slot(hierarchy).issued
 	now := q.nowLocked()
 	q.mu.Unlock()
 
-	key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], q.site.names.of(hierarchy)))
+	ok := attested
+	if !ok {
+		key, ok = token.Parse(cookie.Find(q.r.Header["Cookie"], q.site.names.of(hierarchy)))
+		attested = hierarchy == independentHierarchy && sess != nil && sess.browser == key
+	}
 	if ok {
-		attested := hierarchy == independentHierarchy && sess != nil && sess.browser == key
 		if b, err = q.site.lookupBrowser(ctx, key, hierarchy, attested, now); err != nil {
 			return nil, Key{}, err
 		}
@@ -280,6 +287,13 @@ func (q *request) browserOf(ctx context.Context, hierarchy string) (b *browser, 
 		m.asked, m.b, m.presented = true, b, key
 	}
 	return m.b, m.presented, nil
+}
+
+// issued reports whether the hierarchy's cookie goes with this response.
+func (q *request) issued(hierarchy string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.slot(hierarchy).issued
 }
 
 // lookupBrowser is the browser of key if it holds state, or if a session
@@ -339,30 +353,25 @@ func (q *request) makeBrowser(ctx context.Context, hierarchy string) (*browser, 
 		return nil, err
 	}
 	if b == nil {
-		if b, err = q.issueBrowser(hierarchy, presented); err != nil {
+		if _, err = q.issueBrowser(hierarchy, presented); err != nil {
+			return nil, err
+		}
+		if b, _, err = q.browserOf(ctx, hierarchy); err != nil {
 			return nil, err
 		}
 	}
 	return b, q.site.record(ctx, q, b)
 }
 
-// issueBrowser makes a browser and sends its cookie. It is known to this
-// server only, until record.
-func (q *request) issueBrowser(hierarchy string, presented Key) (*browser, error) {
+// issueBrowser names a browser and sends its cookie. Nothing is stored, here or
+// in the store, before the browser holds something.
+func (q *request) issueBrowser(hierarchy string, presented Key) (Key, error) {
 	if q.w.started {
-		return nil, ErrHeadersSent
+		return Key{}, ErrHeadersSent
 	}
 	s := q.site
 	tok, key := token.New(token.Anywhere())
-	b := &browser{key: key, hierarchy: hierarchy}
-	b.seen.Store(q.now())
 	s.browsers.inherit(presented, key)
-	for {
-		_, epoch := s.browsers.get(key)
-		if _, ok := s.browsers.add(b, epoch); ok {
-			break
-		}
-	}
 	keep := s.timeouts.browser
 	if hierarchy == anonymousHierarchy {
 		keep = s.timeouts.absolute
@@ -370,9 +379,8 @@ func (q *request) issueBrowser(hierarchy string, presented Key) (*browser, error
 	s.setCookie(q.w.Header(), s.names.of(hierarchy), tok, keep)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	m := q.slot(hierarchy)
-	m.asked, m.b = true, b
-	return b, nil
+	*q.slot(hierarchy) = requestBrowser{hierarchy: hierarchy, issued: true, presented: key}
+	return key, nil
 }
 
 // record makes sure that the store has the browser, before state is stored.

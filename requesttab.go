@@ -36,7 +36,7 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 	if id == "" {
 		return tab, nil
 	}
-	b, presented, err := q.browserOf(ctx, independentHierarchy)
+	b, presented, err := q.tabBrowser(ctx)
 	if err != nil {
 		return tab, err
 	}
@@ -58,32 +58,41 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 			s.strays.see(id, now)
 			return tab, nil
 		}
-		tab.t, err = s.joinTab(ctx, b, id, now, true)
-		return tab, err
+		tab.t = s.joinTab(b, id, now, true)
+		return tab, nil
 	}
 	owners, err := q.tabOwners(ctx)
 	if err != nil || b == nil {
 		return tab, err
 	}
 	for _, owner := range owners {
-		stored, err := s.store.Tabs(ctx, owner)
+		deadline, err := s.storedTab(ctx, owner, id, now)
 		if err != nil {
-			return tab, wrap("asking the store for the browser's tabs", err)
+			return tab, err
 		}
-		for _, st := range stored {
-			if st.ID != id || !st.Deadline.IsZero() && now >= st.Deadline.UnixMilli() {
-				continue
-			}
-			if tab.t == nil {
-				if tab.t, err = s.joinTab(ctx, b, id, now, false); err != nil {
-					return tab, err
-				}
-				tab.id = id
-			}
-			tab.t.noteStored(owner)
+		if deadline == 0 {
+			continue
 		}
+		if tab.t == nil {
+			tab.id, tab.t = id, s.joinTab(b, id, now, false)
+		}
+		tab.t.noteStored(owner)
 	}
 	return tab, nil
+}
+
+// tabBrowser is the browser whose tab makes the request: the session attests
+// it, else its own cookie.
+func (q *request) tabBrowser(ctx context.Context) (b *browser, presented Key, err error) {
+	sess, err := q.identify(ctx)
+	if err != nil {
+		return nil, Key{}, err
+	}
+	if sess == nil {
+		return q.browserOf(ctx, independentHierarchy)
+	}
+	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, true, q.now())
+	return b, sess.browser, err
 }
 
 // startedHere checks the id's MAC and age.
@@ -130,19 +139,62 @@ func (q *request) tabOwners(ctx context.Context) (owners []Owner, err error) {
 	return owners, nil
 }
 
-// joinTab makes an id a tab of the browser, and removes the state of the tabs
-// that had to go for it.
-func (s *Site) joinTab(ctx context.Context, b *browser, id string, now int64, started bool) (*tab, error) {
-	t, evicted := b.join(id, now, s.limits.TabsPerBrowser)
+// joinTab makes an id a tab of the browser.
+func (s *Site) joinTab(b *browser, id string, now int64, started bool) *tab {
+	t := b.join(id, now, s.limits.TabsPerBrowser)
 	if started {
 		t.setStarted()
 	}
-	for _, old := range evicted {
+	return t
+}
+
+// claimTab makes room for state of a tab: the state of those that have to go
+// for it is removed.
+func (s *Site) claimTab(ctx context.Context, t *tab) error {
+	for _, old := range t.claim(nowMillis(), s.limits.TabsPerBrowser) {
 		if err := s.dropTab(ctx, old); err != nil {
-			return nil, err
+			return err
 		}
 	}
+	return nil
+}
+
+// tabOf is the tab of a State, which need not be known here: owner may have
+// stored values of it. It is nil when its state has gone.
+func (s *Site) tabOf(ctx context.Context, b *browser, owner Owner, id string) (*tab, error) {
+	now := nowMillis()
+	if t, gone := b.peek(id, now, s.timeouts.tab); t != nil || gone {
+		return t, nil
+	}
+	deadline, err := s.storedTab(ctx, owner, id, now)
+	if deadline == 0 || err != nil {
+		return nil, err
+	}
+	t := s.joinTab(b, id, deadline-s.timeouts.tab, false)
+	t.noteStored(owner)
 	return t, nil
+}
+
+// storedTab is the deadline of a tab of which owner has values; 0 if there is
+// none.
+func (s *Site) storedTab(ctx context.Context, owner Owner, id string, now int64) (deadline int64, err error) {
+	stored, err := s.store.Tabs(ctx, owner)
+	if err != nil {
+		return 0, wrap("asking the store for the browser's tabs", err)
+	}
+	for i := range stored {
+		if stored[i].ID != id {
+			continue
+		}
+		deadline = now + s.timeouts.tab
+		if d := stored[i].Deadline; !d.IsZero() {
+			deadline = d.UnixMilli()
+		}
+		if now < deadline {
+			return deadline, nil
+		}
+	}
+	return 0, nil
 }
 
 // dropTab removes a tab's values from the store.
@@ -169,44 +221,69 @@ func (q *request) startTab(ctx context.Context, user UserID) error {
 				return err
 			}
 		}
-		if q.within(tab.id) {
-			return nil
-		}
-		if err := q.runStartTab(ctx, user, tab); err != nil {
+		if ok, err := q.runStartTab(ctx, user, tab); !ok || err != nil {
 			return err
 		}
-		q.mu.Lock()
-		q.tab.started, q.tab.announce = true, true
-		q.mu.Unlock()
+		q.tabStarted(tab.id)
 	}
 	q.announceTab()
 	return nil
 }
 
-// runStartTab runs the start actions of a tab: in one request at a time if
-// others know the tab too.
-func (q *request) runStartTab(ctx context.Context, user UserID, tab requestTab) error {
-	defer q.enterWithin(tab.id)()
-	if tab.t == nil {
-		return q.site.actions.startTab(ctx, user)
+// tabStarted notes that the start actions of a tab have run in this request.
+// They may have stored state of it, and so made it known to others.
+func (q *request) tabStarted(id string) {
+	q.mu.Lock()
+	if q.tab.id != id { // it has ended since
+		q.mu.Unlock()
+		return
 	}
-	return q.site.opening.do(ctx, tab.t, tab.t.isStarted, func() error {
-		if err := q.site.actions.startTab(ctx, user); err != nil {
-			return err
+	if !q.tab.started {
+		q.tab.started, q.tab.announce = true, true
+	}
+	t := q.tab.t
+	q.mu.Unlock()
+	if t != nil {
+		t.setStarted()
+	}
+}
+
+// runStartTab runs the start actions of a tab: in one request at a time if
+// others know the tab too. It answers false inside these actions.
+func (q *request) runStartTab(ctx context.Context, user UserID, tab requestTab) (bool, error) {
+	actions := &q.site.actions
+	if len(actions.start.all()) == 0 {
+		return true, nil
+	}
+	leave, ok := q.begin(&q.starting)
+	if !ok {
+		return false, nil
+	}
+	defer leave()
+	if tab.t == nil {
+		return true, actions.startTab(ctx, user)
+	}
+	return true, q.site.opening.do(ctx, tab.t, tab.t.isStarted, func() error {
+		err := actions.startTab(ctx, user)
+		if err == nil {
+			tab.t.setStarted()
 		}
-		tab.t.setStarted()
-		return nil
+		return err
 	})
 }
 
 // newTab gives the request's tab an id.
 func (q *request) newTab(ctx context.Context) (requestTab, error) {
-	b, _, err := q.browserOf(ctx, independentHierarchy)
+	sess, err := q.identify(ctx)
 	if err != nil {
 		return requestTab{}, err
 	}
 	var bound *Key
-	if b != nil {
+	if sess != nil {
+		bound = &sess.browser
+	} else if b, _, err := q.browserOf(ctx, independentHierarchy); err != nil {
+		return requestTab{}, err
+	} else if b != nil {
 		bound = &b.key
 	}
 	q.mu.Lock()
@@ -222,7 +299,8 @@ func (q *request) announceTab() {
 	defer q.mu.Unlock()
 	if q.tab.announce && !q.w.started {
 		q.tab.announce = false
-		q.w.Header()[protocol.TabHeader] = []string{q.tab.id}
+		q.tabLine[0] = q.tab.id
+		q.w.Header()[protocol.TabHeader] = q.tabLine[:]
 	}
 }
 
@@ -240,13 +318,10 @@ func (q *request) attachTab(ctx context.Context, b *browser) (*tab, error) {
 	if err != nil || tab.id == "" {
 		return nil, err
 	}
-	if tab.t != nil && tab.t.browser == b {
-		return tab.t, nil
+	if t := tab.t; t != nil && t.browser == b && !t.forgotten() {
+		return t, nil
 	}
-	t, err := q.site.joinTab(ctx, b, tab.id, q.now(), tab.started)
-	if err != nil {
-		return nil, err
-	}
+	t := q.site.joinTab(b, tab.id, q.now(), tab.started)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.tab.t = t

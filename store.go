@@ -121,6 +121,10 @@ const Forever = time.Duration(1<<63 - 1)
 var (
 	// ErrNotFound: the store has no such session or browser.
 	ErrNotFound = errors.New("sojourn: not in the store")
+	// ErrUnavailable: the store cannot be asked at the moment: it cannot be
+	// reached, or does not answer in time. Requests that need it fail with 503
+	// and Retry-After. Stores wrap it around the cause.
+	ErrUnavailable = errors.New("sojourn: the store is unavailable")
 	// ErrConflict: the value has another version than the write was based on.
 	ErrConflict = errors.New("sojourn: the value was changed in between")
 )

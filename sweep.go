@@ -162,6 +162,38 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	return s.store.Touch(ctx, batch)
 }
 
+// saveUses writes when the sessions of a user were last used, if one of them
+// is about to end for being the least recently used.
+func (s *Site) saveUses(ctx context.Context, user UserID) error {
+	if s.limits.SessionsPerUser == 0 {
+		return nil
+	}
+	stored, err := s.store.Sessions(ctx, user)
+	if err != nil {
+		return wrap("listing the user's sessions", err)
+	}
+	if len(stored) < s.limits.SessionsPerUser {
+		return nil
+	}
+	var batch []Touch
+	for i := range stored {
+		e, _ := s.sessions.get(&stored[i].Key)
+		if e == nil {
+			continue
+		}
+		if seen := e.seen.Load(); seen > stored[i].LastSeen.UnixMilli() {
+			batch = append(batch, Touch{
+				Owner:    Owner{Kind: OwnerSession, Key: e.key},
+				LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
+			})
+		}
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	return wrap("writing when the user's sessions were last seen", s.store.Touch(ctx, batch))
+}
+
 // touchBrowser is how old the store's word of a browser may get.
 func (s *Site) touchBrowser(hierarchy string) int64 {
 	if hierarchy == anonymousHierarchy && s.timeouts.idle != 0 {
@@ -261,8 +293,10 @@ func (s *Site) announceSafely(ctx context.Context, ended []StoredSession, reason
 func (s *Site) sweepBrowsers(ctx context.Context, now int64) (err error) {
 	for _, b := range s.browsers.all() {
 		expired, left := b.tabs.takeExpired(now, s.timeouts.tab)
-		for _, t := range expired {
-			err = errors.Join(err, s.dropTab(ctx, t))
+		if s.store.Fresh() == Forever { // else another server may have seen it later: the store knows
+			for _, t := range expired {
+				err = errors.Join(err, s.dropTab(ctx, t))
+			}
 		}
 		keep := s.browserTimeout(b.hierarchy)
 		if v := b.vals.Load(); v == nil || v.empty() {

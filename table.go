@@ -30,7 +30,8 @@ const (
 	statePending             // its last use is to be written
 )
 
-func (e *session) ended() bool { return e.state.Load()&stateEnded != 0 }
+func (e *session) ended() bool  { return e.state.Load()&stateEnded != 0 }
+func (e *session) opened() bool { return e.state.Load()&stateOpened != 0 }
 
 // values is the session's state, made if need be.
 func (e *session) values() *values { return valuesOf(&e.vals) }

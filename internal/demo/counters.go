@@ -97,6 +97,7 @@ func (c *counters) add(site *sojourn.Site, key, name, of string, scope sojourn.S
 // What the page of counters shows.
 type (
 	countersPage struct {
+		Origin string // of this site, for curl
 		Trials []string
 		Scopes []scopeView
 	}
@@ -112,7 +113,7 @@ type (
 )
 
 func (a *App) showCounters(w http.ResponseWriter, r *http.Request, _ sojourn.UserID) error {
-	page := countersPage{Trials: trials[:]}
+	page := countersPage{Origin: a.origin(r), Trials: trials[:]}
 	for _, scope := range a.counters.scopes {
 		row := scopeView{Name: scope.Name, Of: scope.Of}
 		for _, c := range scope.counters {
@@ -126,6 +127,13 @@ func (a *App) showCounters(w http.ResponseWriter, r *http.Request, _ sojourn.Use
 		page.Scopes = append(page.Scopes, row)
 	}
 	return a.render(w, r, http.StatusOK, "counters", page)
+}
+
+func (a *App) origin(r *http.Request) string {
+	if a.plainHTTP {
+		return "http://" + r.Host
+	}
+	return "https://" + r.Host
 }
 
 // pressCounter adds one to a counter, or resets it. Modify is atomic: however

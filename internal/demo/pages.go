@@ -173,7 +173,7 @@ func until(t, now time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return "in " + span(t.Sub(now))
+	return "in " + span(t.Sub(now).Round(time.Minute))
 }
 
 func span(d time.Duration) string {

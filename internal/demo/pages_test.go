@@ -247,6 +247,35 @@ func TestFormsThatCannotBeReadAreRefused(t *testing.T) {
 	}
 }
 
+func TestCallsOfProgramsFailWithACode(t *testing.T) {
+	t.Parallel()
+	b := sojourntest.NewBrowser(t, newApp(t, nil))
+	cross := httptest.NewRequest(http.MethodPost, protocol.DefaultPath+"disconnect", strings.NewReader("{}"))
+	cross.Header.Set("Content-Type", "application/json")
+	cross.Header.Set("Origin", "https://evil.example")
+	for _, tc := range []struct {
+		resp   *sojourntest.Response
+		status int
+		code   string
+	}{
+		{b.Get(protocol.DefaultPath + "nothing"), 404, protocol.CodeNotFound},
+		{b.Get(protocol.DefaultPath + "disconnect"), 405, protocol.CodeMethod},
+		{b.Do(cross), 403, protocol.CodeCrossOrigin},
+	} {
+		var body struct{ Error struct{ Code string } }
+		tc.resp.JSON(&body)
+		if tc.resp.StatusCode != tc.status || body.Error.Code != tc.code {
+			t.Errorf("%s is answered %d %q, want %d %q", tc.resp.Request.URL.Path, tc.resp.StatusCode, body.Error.Code, tc.status, tc.code)
+		}
+	}
+	b.Get("/")
+	signIn(t, b, "bob")
+	if got := b.PostJSON(protocol.DefaultPath+"disconnect", struct{}{}).StatusCode; got != 204 {
+		t.Errorf("disconnect is answered %d, want 204", got)
+	}
+	wantPage(t, b.Get("/sessions"), 401)
+}
+
 func TestGuessingPasswordsIsSlowedDown(t *testing.T) {
 	t.Parallel()
 	app := newApp(t, nil)

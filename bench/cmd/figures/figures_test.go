@@ -143,3 +143,23 @@ func TestNumbersAreReadable(t *testing.T) {
 		}
 	}
 }
+
+func TestTargetsPrintsOnlyWhatHasOne(t *testing.T) {
+	t.Parallel()
+	var out, diag bytes.Buffer
+	if err := figures(t.Context(), []string{"-only", "memory,views", "-targets", "-json", "-dir", t.TempDir()}, tiny, &out, &diag); err != nil {
+		t.Fatalf("%v\n%s", err, diag.String())
+	}
+	var got struct{ Rows []row }
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Rows) != 3 {
+		t.Errorf("%d rows, want one for memory and two for views", len(got.Rows))
+	}
+	for _, r := range got.Rows {
+		if r.Met == nil || r.Reach == "" {
+			t.Errorf("nothing to reach in %+v", r)
+		}
+	}
+}

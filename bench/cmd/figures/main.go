@@ -4,6 +4,7 @@
 //	go run ./cmd/figures                   everything, full size: about ten minutes
 //	go run ./cmd/figures -only connected   one comparison; several with commas
 //	go run ./cmd/figures -quick            small sizes and short rounds: not for quoting
+//	go run ./cmd/figures -targets          print only what has something to reach
 //	go run ./cmd/figures -json             the same as JSON
 //
 // Run it on a machine that does nothing else. It fails when something it
@@ -45,6 +46,7 @@ var (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 	err := figures(ctx, os.Args[1:], fullSize, os.Stdout, os.Stderr)
 	stop()
 	switch {
@@ -64,6 +66,7 @@ func figures(ctx context.Context, args []string, full size, out, diag io.Writer)
 	flags.SetOutput(diag)
 	only := flags.String("only", "", "comparisons to run, with commas: "+strings.Join(names(), ", "))
 	quick := flags.Bool("quick", false, "small sizes and short rounds, to see that it works")
+	targets := flags.Bool("targets", false, "print only the figures that have something to reach")
 	asJSON := flags.Bool("json", false, "print JSON instead of a table")
 	dir := flags.String("dir", "", "where to put the SQLite files, in a new folder that is removed; default: the system's temporary folder")
 	rounds := flags.Int("rounds", 0, "how many rounds each comparison has; 0: the size's own")
@@ -144,6 +147,9 @@ func figures(ctx context.Context, args []string, full size, out, diag io.Writer)
 			command += " -quick"
 		}
 		for _, row := range rows {
+			if *targets && row.Met == nil {
+				continue
+			}
 			row.Name, row.Command = c.name, command
 			r.Rows = append(r.Rows, row)
 		}

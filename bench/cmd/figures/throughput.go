@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -123,6 +124,10 @@ func logins(ctx context.Context, sz size, dir string) (rows []row, err error) {
 
 func memory(ctx context.Context, sz size, dir string) ([]row, error) {
 	var rows []row
+	names := map[string]string{
+		"scs-memory":           "scs-memory, the user only",
+		"scs-memory-described": "scs-memory, with user agent and address",
+	}
 	for _, o := range cases.InMemory() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -132,7 +137,7 @@ func memory(ctx context.Context, sz size, dir string) ([]row, error) {
 			return nil, err
 		}
 		line := row{
-			What:     fmt.Sprintf("memory per session at %s: %s", count(float64(sz.memory)), o.Name),
+			What:     fmt.Sprintf("memory per session at %s: %s", count(float64(sz.memory)), cmp.Or(names[o.Name], o.Name)),
 			Measured: count(bytes) + " bytes", Value: bytes, Unit: "bytes",
 		}
 		if o.Name == "sojourn-memory" {

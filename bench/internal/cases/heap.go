@@ -21,8 +21,8 @@ func InMemory() []Opener {
 			}
 			return &s.App, nil
 		}},
-		{"scs-memory, the user only", func() (*App, error) { return &OpenSCS(false).App, nil }},
-		{"scs-memory, with user agent and address", func() (*App, error) { return &OpenSCS(true).App, nil }},
+		{"scs-memory", func() (*App, error) { return &OpenSCS(false).App, nil }},
+		{"scs-memory-described", func() (*App, error) { return &OpenSCS(true).App, nil }},
 		{"sessionup-memory", func() (*App, error) { return &OpenSessionup().App, nil }},
 	}
 }
