@@ -1,0 +1,5 @@
+package redis
+
+import "context"
+
+func (s *Store) check(ctx context.Context, o *options) error { return nil }
