@@ -29,12 +29,13 @@ type Store struct {
 	timeout   time.Duration
 	staleness time.Duration
 
-	began   time.Time
-	certain atomic.Int64 // nothing was missed until so long after began, or staleness counts from there
-	closed  atomic.Bool
-	life    context.Context
-	end     context.CancelFunc
-	close   sync.Once
+	began     time.Time
+	certain   atomic.Int64 // answers may be used again until so long after began
+	listening atomic.Bool
+	closed    atomic.Bool
+	life      context.Context
+	end       context.CancelFunc
+	close     sync.Once
 }
 
 // Open connects to the engine at url and checks that it is fit to keep
@@ -159,6 +160,10 @@ func (s *Store) explain(doing string, err error) error {
 		return errClosed
 	case errors.Is(err, context.DeadlineExceeded):
 		err = errNoAnswer
+	}
+	var setting settingError
+	if errors.As(err, &setting) {
+		return err
 	}
 	if refused, ok := rueidis.IsRedisErr(err); ok && !away(refused) || errors.Is(err, errRecord) {
 		return fmt.Errorf("redis: %s: %w", doing, err)

@@ -19,6 +19,32 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) sojourn.Store { return open(t, url) })
 }
 
+func TestSharedStore(t *testing.T) {
+	t.Parallel()
+	url := testserver.Redis(t).URL()
+	storetest.RunShared(t, pairOf(url))
+}
+
+func TestStoreOnACluster(t *testing.T) {
+	t.Parallel()
+	urls := testserver.RedisCluster(t)
+	t.Run("Run", func(t *testing.T) {
+		t.Parallel()
+		storetest.Run(t, func(t *testing.T) sojourn.Store { return open(t, urls[1]) })
+	})
+	t.Run("RunShared", func(t *testing.T) {
+		t.Parallel()
+		storetest.RunShared(t, pairOf(urls[2]))
+	})
+}
+
+func pairOf(url string) func(t *testing.T) (a, b sojourn.Store) {
+	return func(t *testing.T) (a, b sojourn.Store) {
+		prefix := rand.Text()
+		return openPrefix(t, url, prefix), openPrefix(t, url, prefix)
+	}
+}
+
 // open opens a store under a prefix of its own.
 func open(t testing.TB, url string, opts ...redis.Option) *redis.Store {
 	t.Helper()
