@@ -25,14 +25,6 @@ type storeKind struct {
 	keep func(t testing.TB) (open func() sojourn.Store)
 }
 
-var memoryKind = storeKind{
-	name: "memory", bubble: true,
-	keep: func(testing.TB) func() sojourn.Store {
-		kept := keptStore{sojourn.NewMemoryStore()}
-		return func() sojourn.Store { return kept }
-	},
-}
-
 // onStores runs a test on each kind of store.
 func onStores(t *testing.T, f func(t *testing.T, kind storeKind)) {
 	t.Parallel()
@@ -55,6 +47,7 @@ type app struct {
 
 	pages sync.Map // number -> http.HandlerFunc
 	last  atomic.Int64
+	gone  *atomic.Bool // the user anna is no more
 
 	mu sync.RWMutex
 	*running
@@ -401,5 +394,12 @@ func eventually(t testing.TB, what string, f func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("in vain: %s", what)
 		}
+	}
+}
+
+// nextMilli returns when the clock has moved on by a millisecond.
+func nextMilli() {
+	for start := time.Now().UnixMilli(); time.Now().UnixMilli() == start; {
+		time.Sleep(50 * time.Microsecond)
 	}
 }

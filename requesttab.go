@@ -141,7 +141,10 @@ func (q *request) tabOwners(ctx context.Context) (owners []Owner, err error) {
 
 // joinTab makes an id a tab of the browser.
 func (s *Site) joinTab(b *browser, id string, now int64, started bool) *tab {
-	t := b.join(id, now, s.limits.TabsPerBrowser)
+	t, forgotten := b.join(id, now, s.limits.TabsPerBrowser)
+	for _, o := range forgotten { // they are running all the same
+		s.strays.see(o.id, o.seen)
+	}
 	if started {
 		t.setStarted()
 	}

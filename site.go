@@ -154,7 +154,8 @@ func newMillis(t Timeouts) (millis, error) {
 		tab:      t.Tab.Milliseconds(),
 		browser:  t.Browser.Milliseconds(),
 	}
-	m.touch, m.touchBrowser = time.Minute.Milliseconds(), time.Hour.Milliseconds()
+	// With the wait for the next flush a use is known within a minute.
+	m.touch, m.touchBrowser = (50 * time.Second).Milliseconds(), time.Hour.Milliseconds()
 	if m.idle > 0 {
 		m.touch = min(m.touch, m.idle/20)
 	}

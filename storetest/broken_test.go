@@ -58,7 +58,7 @@ var waysToBreak = map[string]string{
 	"closed stores go on":                  "Methods called later return an error.",
 	"changes of this process are reported": "f is never called",
 	"changes never end":                    "It returns when ctx is done",
-	"seconds only":                         "Times are kept to the millisecond.",
+	"seconds only":                         "Times are kept to the millisecond,",
 	"user ids end at NUL":                  "Session returns the session of key",
 	"counts forget browsers":               "Count returns how much the store holds.",
 }

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	setsValue   = "SetValue writes one value, if the write's conditions hold at the moment it takes effect, and returns the new version."
+	setsValue   = "SetValue writes one value, if the write's conditions hold at the moment it takes effect, and returns the new version: 0 for a removal."
 	newVersions = "A version is positive and never comes twice for one key, also after removals."
 	unknown     = "It returns ErrNotFound, and writes nothing, when the owner is a session or browser that does not exist or when w.Session names one that does not exist"
-	conflict    = "and ErrConflict when the version is not w.Version"
+	conflict    = "otherwise ErrConflict when the version is not w.Version"
 )
 
 var valueExercises = []exercise{
