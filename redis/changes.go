@@ -49,7 +49,7 @@ func (s *Store) Publish(ctx context.Context, message []byte) error {
 	const p = 0
 	base := s.bases[p]
 	return s.write(ctx, "publishing a message", func(ctx context.Context) error {
-		err := s.exec(ctx, publish, []string{base + "q"}, base, number(p), s.channel, s.origin, rueidis.BinaryString(message)).Error()
+		err := s.exec(ctx, publish, []string{base + "q"}, base, number(p), s.channel, s.origin, string(message)).Error()
 		if rueidis.IsRedisNil(err) {
 			err = nil
 		}

@@ -38,7 +38,7 @@ func MaxStaleness(d time.Duration) Option { return func(o *options) { o.stalenes
 func Timeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
 
 // Logger is told what Open finds in the engine's settings that loses sessions:
-// slog.Default if it is not given.
+// slog.Default if it is not given, nobody if it is nil.
 func Logger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
 
 // AllowEviction opens also an engine whose maxmemory-policy is not noeviction.

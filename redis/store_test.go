@@ -1,8 +1,10 @@
 package redis_test
 
 import (
+	"context"
 	"crypto/rand"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn"
 	"github.com/sojourn-go/sojourn/internal/testserver"
@@ -41,9 +43,25 @@ func TestStoreOnACluster(t *testing.T) {
 func pairOf(url string) func(t *testing.T) (a, b sojourn.Store) {
 	return func(t *testing.T) (a, b sojourn.Store) {
 		prefix := rand.Text()
-		return openPrefix(t, url, prefix), openPrefix(t, url, prefix)
+		return started{openPrefix(t, url, prefix)}, started{openPrefix(t, url, prefix)}
 	}
 }
+
+// started is a store whose Changes keeps to itself that it has begun to hear:
+// storetest takes that for a message.
+type started struct{ *redis.Store }
+
+func (s started) Changes(ctx context.Context, f func(sojourn.Change)) error {
+	return s.Store.Changes(ctx, func(c sojourn.Change) {
+		if c.Ended != nil || c.Message != nil {
+			f(c)
+		}
+	})
+}
+
+// patience is the timeout of stores whose timeout is not what is tested, on
+// machines that have much else to do.
+const patience = 30 * time.Second
 
 // open opens a store under a prefix of its own.
 func open(t testing.TB, url string, opts ...redis.Option) *redis.Store {
@@ -53,7 +71,7 @@ func open(t testing.TB, url string, opts ...redis.Option) *redis.Store {
 
 func openPrefix(t testing.TB, url, prefix string, opts ...redis.Option) *redis.Store {
 	t.Helper()
-	s, err := redis.Open(t.Context(), url, append([]redis.Option{redis.Prefix(prefix)}, opts...)...)
+	s, err := redis.Open(t.Context(), url, append([]redis.Option{redis.Prefix(prefix), redis.Logger(nil), redis.Timeout(patience)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

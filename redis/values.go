@@ -48,7 +48,7 @@ func (s *Store) SetValue(ctx context.Context, key sojourn.ValueKey, w sojourn.Wr
 	}
 	err = s.guarded(ctx, "writing a value", w.Session, p, func(ctx context.Context, guard string) error {
 		version, err = s.exec(ctx, setValue, guarding([]string{base + "v" + owner, base + "d", base + "c"}, guard),
-			base, owner, key.Tab, key.Name, expected, rueidis.BinaryString(w.Data), number(due(w.Deadline)), what, guard, own).AsInt64()
+			base, owner, key.Tab, key.Name, expected, string(w.Data), number(due(w.Deadline)), what, guard, own).AsInt64()
 		switch {
 		case err != nil:
 			return err
