@@ -26,7 +26,7 @@ func (s *Site) defaultErrorHandler(w http.ResponseWriter, r *http.Request, err e
 	if status >= 500 {
 		s.log.ErrorContext(r.Context(), "sojourn: request failed", "error", err, "method", r.Method, "path", r.URL.Path)
 	}
-	if q, ok := r.Context().Value(s).(*request); ok && q.w.started {
+	if q, ok := r.Context().Value(s).(*request); ok && q.w.started() {
 		return // too late to say so
 	}
 	if status == http.StatusServiceUnavailable {

@@ -405,9 +405,6 @@ func (q *request) makeBrowser(ctx context.Context, hierarchy string) (*browser, 
 // issueBrowser names a browser and sends its cookie. Nothing is stored, here or
 // in the store, before the browser holds something.
 func (q *request) issueBrowser(hierarchy string, presented Key) (Key, error) {
-	if q.w.started {
-		return Key{}, ErrHeadersSent
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.slot(hierarchy)
@@ -416,12 +413,14 @@ func (q *request) issueBrowser(hierarchy string, presented Key) (Key, error) {
 	}
 	s := q.site
 	tok, key := token.New(token.Anywhere())
-	s.browsers.inherit(presented, key)
 	keep := int64(0) // Timeouts.Browser begins anew with every request, the cookie's age does not
 	if hierarchy == anonymousHierarchy {
 		keep = s.timeouts.absolute
 	}
-	s.setCookie(q.w.Header(), s.names.of(hierarchy), tok, keep)
+	if !q.w.edit(func(h http.Header) { s.setCookie(h, s.names.of(hierarchy), tok, keep) }) {
+		return Key{}, ErrHeadersSent
+	}
+	s.browsers.inherit(presented, key)
 	*m = requestBrowser{hierarchy: hierarchy, issued: true, presented: key}
 	return key, nil
 }
