@@ -170,11 +170,11 @@ func (t *tab) open(n int) {
 }
 
 // answer tells a tab what it is, or, if its page was made for another session,
-// that this has changed.
-func (h *hub) answer(c *liveConn, pageMark string) {
+// that this has changed. A nil mark stands for any.
+func (h *hub) answer(c *liveConn, pageMark *string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if mark(c.session) != pageMark {
+	if pageMark != nil && mark(c.session) != *pageMark {
 		c.out.push(changedMessage(protocol.ReasonChanged))
 		c.out.close(protocol.CloseChanged)
 		return

@@ -186,7 +186,10 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 	if err != nil {
 		return err
 	}
-	var hello struct{ Type, Tab, Mark string }
+	var hello struct {
+		Type, Tab string
+		Mark      *string
+	}
 	if kind != websocket.MessageText || json.Unmarshal(data, &hello) != nil || hello.Type != protocol.LiveHello {
 		return errHello
 	}
@@ -204,6 +207,9 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 			s.hub.tell(liveNotice{keys: []Key{session}, reason: protocol.ReasonChanged})
 			return nil
 		}
+	}
+	if !first { // the connection has been this client's all the time, and it is told of every change
+		hello.Mark = nil
 	}
 	s.hub.answer(c, hello.Mark)
 	return nil
