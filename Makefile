@@ -22,5 +22,8 @@ bench: ## the benchmarks, beside other libraries, for BENCHTIME (1s) each
 	@BENCHTIME=$(BENCHTIME) bash hack/bench.sh
 
 .PHONY: fmt
-fmt: ## format the Go code
+fmt: ## format the Go code, and tidy go.mod of each module
 	go tool gofumpt -w .
+	go mod tidy
+	cd bench && go mod tidy
+	cd examples && go mod tidy

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,6 +77,9 @@ func (s *Site) Connect(ctx context.Context, user UserID, opts ...ConnectOption) 
 	if err := s.expect(ctx, q); err != nil {
 		return err
 	}
+	if _, _, err := q.browserOf(ctx, independentHierarchy); err != nil { // while its session vouches for it
+		return err
+	}
 	ended, err := q.close(ctx, EndReplaced)
 	if err == nil {
 		err = q.open(ctx, user, o)
@@ -85,18 +89,17 @@ func (s *Site) Connect(ctx context.Context, user UserID, opts ...ConnectOption) 
 			err = errors.Join(err, q.abandon(ctx))
 		}
 	}
-	return errors.Join(err, s.tellConnected(ctx, q, ended, err == nil))
+	s.tellConnected(ctx, q, ended, err == nil)
+	return err
 }
 
 // tellConnected tells the other tabs of the browser that somebody connected,
-// or, if that failed, that the session that was open has ended.
-func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSession, connected bool) error {
+// or, if that failed, that the session that was open has ended. That other
+// servers cannot be told undoes neither: they will find out by themselves.
+func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSession, connected bool) {
 	n := liveNotice{keys: ownKeys(ended), reason: string(EndDisconnect), except: q.except()}
-	if connected {
-		sess, err := q.identify(ctx)
-		if err != nil {
-			return err
-		}
+	q.mu.Lock()
+	if sess := q.sess; connected && sess != nil {
 		n.reason = protocol.ReasonConnected
 		n.keys = append(n.keys, sess.browser)
 		if n.except.browser != (Key{}) && n.except.browser != sess.browser { // a cookie that had to be replaced
@@ -104,10 +107,13 @@ func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSess
 		}
 		n.session, n.user = sess.key, sess.user
 	}
+	q.mu.Unlock()
 	if len(n.keys) == 0 {
-		return nil
+		return
 	}
-	return s.tell(ctx, n)
+	if err := s.tell(ctx, n); err != nil {
+		s.log.WarnContext(ctx, "sojourn: telling the tabs on other servers", "error", err)
+	}
 }
 
 // ownKeys are the keys under which the tabs of sessions can be told.
@@ -145,14 +151,24 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	if err != nil {
 		return err
 	}
+	if b != nil && b.ended.Load() { // somebody dropped its state since the request began
+		q.forgetBrowser(presented)
+		b = nil
+	}
 	browser := presented
 	if b == nil {
+		q.mu.Lock()
+		tab, at := q.tab, q.nowLocked()
+		q.mu.Unlock()
+		if tab.started && !s.startedHere(new(tabScratch), tab.id, nil, presented, at) {
+			q.forgetTab() // it was one of a browser that is no more
+		}
 		if browser, err = q.issueBrowser(independentHierarchy, presented); err != nil {
 			return err
 		}
 	} else if !q.issued(independentHierarchy) { // the cookie may stay as long again
 		name := s.names.browser
-		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), s.timeouts.browser)
+		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), 0)
 	}
 	now := time.Now().UnixMilli() // the actions at closing may have taken their time
 	expires := int64(0)
@@ -166,15 +182,20 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		ExpiresAt: fromMillis(expires), Deadline: s.timeouts.deadline(now, expires),
 		UserAgent: clip(q.r.UserAgent(), 512), RemoteAddr: q.remoteAddr(),
 	}
+	if err := s.saveUses(ctx, user); err != nil {
+		return err
+	}
 	_, epoch := s.sessions.get((*Key)(&key))
 	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
 	if err != nil {
+		s.doubt.Add(1) // it may have evicted others all the same
 		return wrap("storing the session", err)
 	}
 	s.users.connected(user)
 	for i := range evicted {
 		s.sessions.remove(&evicted[i].Key)
 	}
+	defer s.announce(ctx, evicted, EndEvicted)
 	e := newSession(&st)
 	e.asked.Store(now)
 	e.trust.Store(s.doubt.Load())
@@ -194,7 +215,6 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		keep = -1
 	}
 	s.setCookie(q.w.Header(), s.names.session, tok, keep)
-	s.announce(ctx, evicted, EndEvicted)
 	return nil
 }
 
@@ -213,23 +233,28 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	if err := q.site.actions.startTab(ctx, user); err != nil {
 		return err
 	}
-	if tab.t != nil {
-		tab.t.setStarted()
-	}
+	q.tabStarted(tab.id)
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !q.tab.started {
-		q.tab.started, q.tab.announce = true, true
+	sess, guarded := q.sess, q.fired.request.yes
+	q.mu.Unlock()
+	if sess == nil {
+		return ErrSessionEnded // an action ended it
 	}
-	if q.sess != nil {
-		q.sess.state.Or(stateOpened)
+	sess.state.Or(stateOpened)
+	if guarded { // whose response carries the id; it may be another one since its state was dropped
+		q.announceTab()
 	}
 	return nil
 }
 
-// abandon ends a session whose opening failed.
+// abandon ends a session whose opening failed, perhaps because the context is
+// done. If the store fails, too, its token is at least not sent.
 func (q *request) abandon(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
 	ended, err := q.end(ctx, EndDisconnect)
+	if err != nil {
+		q.becomeNobody(true)
+	}
 	q.site.announce(ctx, ended, EndDisconnect)
 	return err
 }
@@ -291,17 +316,23 @@ func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSess
 		if ended, err = q.site.endSession(ctx, sess.key, sess.user, reason); err != nil {
 			return nil, err
 		}
+		// The cookie named the session, so there is no anonymous state. If
+		// somebody connected in the browser meanwhile, it has another one now.
+		replaced := len(ended) == 0 && sess.state.Load()&stateReplaced != 0
+		q.becomeNobody(!replaced)
+		return ended, nil
 	}
-	anonymous, _, err := q.browserOf(ctx, anonymousHierarchy)
+	anonymous, presented, err := q.browserOf(ctx, anonymousHierarchy)
+	replaced := q.site.browsers.wasDropped(presented)
 	if err == nil && anonymous != nil {
 		err = q.site.dropBrowsers(ctx, anonymous.key)
 	}
-	q.becomeNobody()
-	return ended, err
+	q.becomeNobody(!replaced)
+	return nil, err
 }
 
 // becomeNobody makes the request nobody's: its session has ended.
-func (q *request) becomeNobody() {
+func (q *request) becomeNobody(deleteCookie bool) {
 	s := q.site
 	q.vals.clear()
 	q.mu.Lock()
@@ -310,7 +341,7 @@ func (q *request) becomeNobody() {
 	*q.slot(anonymousHierarchy) = requestBrowser{hierarchy: anonymousHierarchy, asked: true}
 	q.mu.Unlock()
 	name := s.names.session
-	if !q.w.started && (cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(q.w.Header()["Set-Cookie"], name)) {
+	if deleteCookie && !q.w.started && (cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(q.w.Header()["Set-Cookie"], name)) {
 		s.deleteCookie(q.w.Header(), name)
 	}
 }
@@ -323,8 +354,10 @@ func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndR
 		s.doubt.Add(1)
 		return nil, wrap("ending the session", err)
 	}
-	s.sessions.remove(&key)
-	if left == 0 {
+	if e := s.sessions.remove(&key); e != nil && reason == EndReplaced {
+		e.state.Or(stateReplaced)
+	}
+	if len(ended) > 0 && left == 0 {
 		s.users.drop(user, mark)
 	}
 	return ended, nil
@@ -376,9 +409,9 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 	if err != nil {
 		return err
 	}
-	ownEnded := own != nil && own.user == user && own.ended()
+	ownEnded := own != nil && (!o.hasUser || slices.ContainsFunc(ended, func(e StoredSession) bool { return e.Key == own.key }))
 	if ownEnded {
-		q.becomeNobody()
+		q.becomeNobody(own.state.Load()&stateReplaced == 0)
 	}
 	if !o.hasUser {
 		err = runPlain(&s.actions.postClose, ctx)

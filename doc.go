@@ -39,8 +39,9 @@
 // refused. [ForceUnconnected] looks no session up at all.
 //
 // A handler returns an error instead of writing one. By default
-// [ErrNotConnected] becomes 401, [ErrPermissionDenied] 403, and anything else
-// 500 with the error in the log only; Config.ErrorHandler changes that.
+// [ErrNotConnected] becomes 401, [ErrPermissionDenied] 403, a store that cannot
+// be asked 503, and anything else 500, with the error in the log only;
+// Config.ErrorHandler changes that.
 //
 // Without a guard nothing fires and no tab starts, but [Site.CurrentUser] and
 // references work all the same.

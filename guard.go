@@ -217,15 +217,18 @@ func (g *guard) enter(ctx context.Context, q *request) (UserID, error) {
 	if err := q.once(&q.fired.request, func() error { return runUser(&s.actions.request, ctx, user) }); err != nil {
 		return Nobody, err
 	}
+	if user, err = q.user(ctx); err != nil { // an action may connect or disconnect
+		return Nobody, err
+	}
 	if !q.isForced() {
 		if err := q.startTab(ctx, user); err != nil {
 			return Nobody, err
 		}
-	}
-	if err := g.admit(ctx, user); err != nil {
-		if errors.Is(err, ErrPermissionDenied) {
-			err = q.deny(ctx, err)
+		if user, err = q.user(ctx); err != nil {
+			return Nobody, err
 		}
+	}
+	if err := g.admit(ctx, q, user); err != nil {
 		return Nobody, err
 	}
 	err = q.once(&q.fired.stage, func() error {
@@ -239,6 +242,15 @@ func (g *guard) enter(ctx context.Context, q *request) (UserID, error) {
 			err = q.deny(ctx, err)
 		}
 		return Nobody, err
+	}
+	was := user
+	if user, err = q.user(ctx); err != nil {
+		return Nobody, err
+	}
+	if user != was {
+		if err := g.admit(ctx, q, user); err != nil {
+			return Nobody, err
+		}
 	}
 	if g.mustConnect && user == Nobody {
 		return Nobody, ErrNotConnected
@@ -277,7 +289,10 @@ func (q *request) user(ctx context.Context) (UserID, error) {
 		sess.state.Or(stateOpened)
 		return nil
 	})
-	return sess.user, err
+	if err != nil {
+		return Nobody, err
+	}
+	return q.user(ctx) // whoever it is after the actions
 }
 
 // begin marks that starting actions of the request are running, until leave; it
@@ -319,9 +334,18 @@ func (q *request) once(fired *fired, f func() error) error {
 	return err
 }
 
-// admit asks the groups. All of them are asked, each once, so that a failure
+// admit tells whether the user may come in; if not, the request is a denied one.
+func (g *guard) admit(ctx context.Context, q *request, user UserID) error {
+	err := g.ask(ctx, user)
+	if errors.Is(err, ErrPermissionDenied) {
+		err = q.deny(ctx, err)
+	}
+	return err
+}
+
+// ask asks the groups. All of them are asked, each once, so that a failure
 // is one whatever the answers of the others.
-func (g *guard) admit(ctx context.Context, user UserID) error {
+func (g *guard) ask(ctx context.Context, user UserID) error {
 	if user == Nobody {
 		if g.hasAllow {
 			return notConnectedDenied

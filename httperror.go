@@ -18,11 +18,14 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 // the log, never to the client.
 func (s *Site) defaultErrorHandler(w http.ResponseWriter, r *http.Request, err error) {
 	e, status := wireError(err)
-	if status == http.StatusInternalServerError {
+	if status >= 500 {
 		s.log.ErrorContext(r.Context(), "sojourn: request failed", "error", err, "method", r.Method, "path", r.URL.Path)
 	}
 	if q, ok := r.Context().Value(s).(*request); ok && q.w.started {
 		return // too late to say so
+	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
 	}
 	if strings.HasPrefix(r.URL.Path, s.path) || acceptsJSON(r) {
 		writeError(w, status, e)
@@ -54,6 +57,8 @@ func wireError(err error) (*protocol.Error, int) {
 		errors.As(ErrPermissionDenied, &e)
 	case errors.Is(err, ErrSessionEnded):
 		e = &protocol.Error{Code: protocol.CodeSessionEnded, Message: ErrSessionEnded.Error()}
+	case errors.Is(err, ErrUnavailable):
+		e = &protocol.Error{Code: protocol.CodeUnavailable, Message: ErrUnavailable.Error()}
 	case errors.As(err, &e):
 	default:
 		e = &protocol.Error{Code: protocol.CodeInternal, Message: "sojourn: internal error"}

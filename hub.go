@@ -170,15 +170,23 @@ func (t *tab) open(n int) {
 }
 
 // answer tells a tab what it is, or, if its page was made for another session,
-// that this has changed. A nil mark stands for any.
+// that this has changed. No mark: there is no page. Once it was told, what it
+// was told counts: the welcome that follows a call of its own and its next
+// hello may cross.
 func (h *hub) answer(c *liveConn, pageMark *string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if pageMark != nil && mark(c.session) != *pageMark {
+	if !c.welcomed && pageMark != nil && *pageMark != mark(c.session) {
 		c.out.push(changedMessage(protocol.ReasonChanged))
 		c.out.close(protocol.CloseChanged)
 		return
 	}
+	c.welcome()
+}
+
+// welcome tells a tab whose it is; h.mu is held.
+func (c *liveConn) welcome() {
+	c.welcomed = true
 	c.out.push(welcomeMessage(c))
 }
 
@@ -214,7 +222,7 @@ func (h *hub) tell(n liveNotice) {
 	for c := range h.among(n.keys) {
 		if c.is(n.except) || h.isExpected(c) {
 			h.setSession(c, n.session, n.user)
-			c.out.push(welcomeMessage(c))
+			c.welcome()
 			continue
 		}
 		c.out.push(message)

@@ -28,13 +28,14 @@ type liveConn struct {
 	subnet   netip.Prefix
 
 	// Guarded by hub.mu.
-	session Key    // zero: nobody is connected
-	user    UserID // of the session
-	tab     string // the id the client says
-	known   *tab   // the tab, if this server knows it
-	phase   int    // when its heartbeats are due
-	counted bool   // in hub.bySubnet
-	greeted bool   // the client has said hello
+	session  Key    // zero: nobody is connected
+	user     UserID // of the session
+	tab      string // the id the client says
+	known    *tab   // the tab, if this server knows it
+	phase    int    // when its heartbeats are due
+	counted  bool   // in hub.bySubnet
+	greeted  bool   // the client has said hello
+	welcomed bool   // it was told whose it is
 }
 
 // What a client may cost.
@@ -208,9 +209,6 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 			return nil
 		}
 	}
-	if !first { // the connection has been this client's all the time, and it is told of every change
-		hello.Mark = nil
-	}
 	s.hub.answer(c, hello.Mark)
 	return nil
 }
@@ -238,9 +236,7 @@ func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, session Key)
 	}
 	t, gone := b.find(id, now, s.timeouts.tab)
 	if t == nil && !gone && s.startedHere(new(tabScratch), id, b, b.key, now) {
-		if t, err = s.joinTab(ctx, b, id, now, true); err != nil {
-			return err
-		}
+		t = s.joinTab(b, id, now, true)
 	}
 	s.hub.keep(c, t)
 	return nil

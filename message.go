@@ -58,7 +58,9 @@ func (s *Site) changed(c Change) {
 	switch {
 	case c.Ended != nil:
 		mark := s.users.mark(c.Ended.User)
-		s.sessions.remove(&c.Ended.Key)
+		if e := s.sessions.remove(&c.Ended.Key); e != nil && c.Reason == EndReplaced {
+			e.state.Or(stateReplaced)
+		}
 		if c.Left == 0 {
 			s.users.drop(c.Ended.User, mark)
 		}

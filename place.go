@@ -24,7 +24,8 @@ type place struct {
 func (p *place) ended() bool {
 	return p.sess != nil && p.sess.ended() ||
 		p.brow != nil && p.brow.ended.Load() ||
-		p.tabs != nil && p.tabs.ended.Load()
+		p.tabs != nil && p.tabs.ended.Load() ||
+		p.tabp != nil && p.tabp.gone.Load()
 }
 
 // retry reports whether the state may have been made anew: a user's goes with
@@ -177,6 +178,11 @@ func (q *request) tabPlace(ctx context.Context, scope Scope, persistent, make bo
 	if p.tabp, err = q.attachTab(ctx, p.tabs); err != nil {
 		return p, err
 	}
+	if make {
+		if err := q.site.claimTab(ctx, p.tabp); err != nil {
+			return p, err
+		}
+	}
 	p.tab = tab.id
 	p.vals = p.tabp.state(p.owner, persistent || make)
 	if p.vals == nil && make {
@@ -246,8 +252,19 @@ func (s *Site) placeIn(ctx context.Context, st State, persistent, make bool) (p 
 			return p, ErrSessionEnded
 		}
 	}
-	if p.tabp, err = s.joinTab(ctx, p.tabs, st.tab, 0, false); err != nil {
+	if p.tabp, err = s.tabOf(ctx, p.tabs, p.owner, st.tab); err != nil {
 		return p, err
+	}
+	if p.tabp == nil {
+		if make {
+			err = ErrSessionEnded
+		}
+		return p, err
+	}
+	if make {
+		if err := s.claimTab(ctx, p.tabp); err != nil {
+			return p, err
+		}
 	}
 	if p.vals = p.tabp.state(p.owner, persistent || make); p.vals == nil && make {
 		return p, ErrSessionEnded

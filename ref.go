@@ -188,19 +188,30 @@ func (r *Ref[T]) read(ctx context.Context, st State) (v T, version int64, err er
 	if p.ended() {
 		return v, 0, ErrSessionEnded
 	}
-	if r.name == "" || p.loose {
-		if p.vals != nil {
-			if x, version := p.vals.get(r.index); version != 0 {
-				v, _ = x.(T) // of this reference only; a nil interface stays the zero value
-				return v, version, nil
-			}
+	switch {
+	case r.name == "" || p.loose:
+		v, version = r.readVolatile(p)
+	case p.owner.Kind == 0:
+		v = r.initial()
+	default:
+		v, version, err = r.readStored(ctx, p)
+	}
+	if err == nil && p.ended() { // meanwhile: what was read may be what an ended state reads as
+		var zero T
+		return zero, 0, ErrSessionEnded
+	}
+	return v, version, err
+}
+
+// readVolatile is read for what is in memory only.
+func (r *Ref[T]) readVolatile(p place) (v T, version int64) {
+	if p.vals != nil {
+		if x, version := p.vals.get(r.index); version != 0 {
+			v, _ = x.(T) // of this reference only; a nil interface stays the zero value
+			return v, version
 		}
-		return r.initial(), 0, nil
 	}
-	if p.owner.Kind == 0 {
-		return r.initial(), 0, nil
-	}
-	return r.readStored(ctx, p)
+	return r.initial(), 0
 }
 
 // readStored is read for what is in the store, or known to be.
@@ -264,6 +275,9 @@ func (r *Ref[T]) write(ctx context.Context, st State, v T, version int64) error 
 			return err
 		}
 		if r.name == "" || p.loose {
+			if err := r.site.confirm(ctx, &p); err != nil {
+				return err
+			}
 			err = p.vals.set(r.index, v, false, version, &p)
 			if err == ErrSessionEnded && p.retry() {
 				continue
@@ -293,6 +307,9 @@ func (r *Ref[T]) remove(ctx context.Context, st State) error {
 	if r.name == "" || p.loose {
 		if p.vals == nil {
 			return nil
+		}
+		if err := r.site.confirm(ctx, &p); err != nil {
+			return err
 		}
 		err := p.vals.set(r.index, nil, true, AnyVersion, &p)
 		if err == ErrSessionEnded && p.retry() {
@@ -332,11 +349,37 @@ func (r *ref) store(ctx context.Context, p place, data []byte, x any, version in
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
+		r.site.lost(&p)
 		return ErrSessionEnded
 	case errors.Is(err, ErrConflict):
 		return ErrConflict
 	}
 	return wrap("writing "+r.name, err)
+}
+
+// confirm asks whether the session of a volatile write has ended on another
+// server; a write to the store need not ask.
+func (s *Site) confirm(ctx context.Context, p *place) error {
+	if p.sess == nil || !s.shared() {
+		return nil
+	}
+	_, err := s.store.Session(ctx, p.sess.key)
+	if errors.Is(err, ErrNotFound) {
+		s.sessions.remove(&p.sess.key)
+		return ErrSessionEnded
+	}
+	return wrap("asking the store for the session", err)
+}
+
+// lost notes that the store does not have what a write needed, though this
+// server did: another one removed it.
+func (s *Site) lost(p *place) {
+	if p.sess != nil {
+		s.sessions.remove(&p.sess.key)
+	}
+	if p.owner.Kind == OwnerBrowser {
+		s.browsers.remove(p.owner.Key, s.tabs.seq.Load(), nowMillis())
+	}
 }
 
 func (r *Ref[T]) modify(ctx context.Context, st State, f func(T) (T, error)) error {

@@ -273,7 +273,7 @@ func (q *request) browserOf(ctx context.Context, hierarchy string) (b *browser, 
 	ok := attested
 	if !ok {
 		key, ok = token.Parse(cookie.Find(q.r.Header["Cookie"], q.site.names.of(hierarchy)))
-		attested = hierarchy == independentHierarchy && sess != nil && sess.browser == key
+		attested = hierarchy == independentHierarchy && sess != nil && sess.browser == key && !q.site.dropped(sess)
 	}
 	if ok {
 		if b, err = q.site.lookupBrowser(ctx, key, hierarchy, attested, now); err != nil {
@@ -294,6 +294,12 @@ func (q *request) issued(hierarchy string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.slot(hierarchy).issued
+}
+
+// dropped reports whether a session has ended and its browser's state was
+// dropped, so that it vouches for the browser no more.
+func (s *Site) dropped(sess *session) bool {
+	return sess.ended() && s.browsers.wasDropped(sess.browser)
 }
 
 // lookupBrowser is the browser of key if it holds state, or if a session
@@ -328,12 +334,40 @@ func (s *Site) lookupBrowser(ctx context.Context, key Key, hierarchy string, att
 		if b.hierarchy != hierarchy {
 			return nil, nil
 		}
-		if keep := s.browserTimeout(hierarchy); keep != 0 && now >= b.seen.Load()+keep {
-			return nil, s.dropBrowsers(ctx, key)
+		silent, err := s.silent(ctx, b, now)
+		if err != nil {
+			return nil, err
+		}
+		if silent {
+			if err := s.dropBrowsers(ctx, key); err != nil || !attested {
+				return nil, err
+			}
+			continue // the session goes on, so the browser stays the one that it knows
 		}
 		s.touches.browser(b, now)
 		return b, nil
 	}
+}
+
+// silent reports whether a browser has sent nothing for as long as its state is
+// kept. Another server may have seen it since this one did.
+func (s *Site) silent(ctx context.Context, b *browser, now int64) (bool, error) {
+	keep := s.browserTimeout(b.hierarchy)
+	if now < b.seen.Load()+keep {
+		return false, nil
+	}
+	if !s.shared() {
+		return true, nil
+	}
+	st, err := s.store.Browser(ctx, b.key)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return true, nil
+	case err != nil:
+		return false, wrap("asking the store for the browser", err)
+	}
+	see(&b.seen, st.LastSeen.UnixMilli())
+	return now >= b.seen.Load()+keep+s.touchBrowser(b.hierarchy), nil
 }
 
 // browserTimeout is how long a browser's state is kept: an anonymous session
@@ -353,6 +387,11 @@ func (q *request) makeBrowser(ctx context.Context, hierarchy string) (*browser, 
 		return nil, err
 	}
 	if b == nil {
+		if sess, err := q.identify(ctx); err != nil {
+			return nil, err
+		} else if sess != nil && sess.browser == presented && q.site.dropped(sess) {
+			return nil, ErrSessionEnded
+		}
 		if _, err = q.issueBrowser(hierarchy, presented); err != nil {
 			return nil, err
 		}
@@ -369,17 +408,21 @@ func (q *request) issueBrowser(hierarchy string, presented Key) (Key, error) {
 	if q.w.started {
 		return Key{}, ErrHeadersSent
 	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m := q.slot(hierarchy)
+	if m.issued { // another goroutine of the request was first
+		return m.presented, nil
+	}
 	s := q.site
 	tok, key := token.New(token.Anywhere())
 	s.browsers.inherit(presented, key)
-	keep := s.timeouts.browser
+	keep := int64(0) // Timeouts.Browser begins anew with every request, the cookie's age does not
 	if hierarchy == anonymousHierarchy {
 		keep = s.timeouts.absolute
 	}
 	s.setCookie(q.w.Header(), s.names.of(hierarchy), tok, keep)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	*q.slot(hierarchy) = requestBrowser{hierarchy: hierarchy, issued: true, presented: key}
+	*m = requestBrowser{hierarchy: hierarchy, issued: true, presented: key}
 	return key, nil
 }
 
@@ -391,6 +434,45 @@ func (s *Site) record(ctx context.Context, q *request, b *browser) error {
 	if b.stored.Load() {
 		return nil
 	}
+	sess, err := q.identify(ctx)
+	if err != nil {
+		return err
+	}
+	// Of a browser that its session vouches for nobody has asked the store yet.
+	attested := b.hierarchy == independentHierarchy && sess != nil && sess.browser == b.key
+	there := false
+	if attested {
+		_, err := s.store.Browser(ctx, b.key)
+		if there = err == nil; !there && !errors.Is(err, ErrNotFound) {
+			return wrap("asking the store for the browser", err)
+		}
+	}
+	if !there {
+		if err := s.createBrowser(ctx, q, b); err != nil {
+			return err
+		}
+	}
+	// DisconnectAll ends the session, then drops the browser's state. If that
+	// happened before the record was made, nobody else will remove it. Of an
+	// end on another server we cannot tell in time whether it was one.
+	unsure := false
+	if attested && !there && s.shared() {
+		if _, err := s.store.Session(ctx, sess.key); errors.Is(err, ErrNotFound) {
+			s.sessions.remove(&sess.key)
+			unsure = true
+		} else if err != nil {
+			return wrap("asking the store for the session", err)
+		}
+	}
+	if b.ended.Load() || attested && sess.ended() && (unsure || s.browsers.wasDropped(b.key)) {
+		return errors.Join(ErrSessionEnded, s.dropBrowsers(ctx, b.key))
+	}
+	b.stored.Store(true)
+	return nil
+}
+
+// createBrowser makes the store's record of a browser.
+func (s *Site) createBrowser(ctx context.Context, q *request, b *browser) error {
 	now := q.now()
 	evicted, err := s.store.CreateBrowser(ctx, StoredBrowser{
 		Key: b.key, Hierarchy: b.hierarchy, Subnet: subnet(q.remoteAddr()),
@@ -402,23 +484,6 @@ func (s *Site) record(ctx context.Context, q *request, b *browser) error {
 	for _, key := range evicted {
 		s.browsers.remove(key, s.tabs.seq.Load(), now)
 	}
-	// Whoever dropped the browser's state ended its session first. If that
-	// happened before the record was made, nobody else will remove it.
-	sess, err := q.identify(ctx)
-	if err != nil {
-		return err
-	}
-	if sess != nil && s.store.Fresh() != Forever {
-		if _, err := s.store.Session(ctx, sess.key); errors.Is(err, ErrNotFound) {
-			s.sessions.remove(&sess.key)
-		} else if err != nil {
-			return wrap("asking the store for the session", err)
-		}
-	}
-	if b.ended.Load() || sess != nil && sess.ended() {
-		return errors.Join(ErrSessionEnded, s.dropBrowsers(ctx, b.key))
-	}
-	b.stored.Store(true)
 	b.saved.Store(now)
 	return nil
 }

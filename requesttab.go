@@ -58,30 +58,25 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 			s.strays.see(id, now)
 			return tab, nil
 		}
-		tab.t, err = s.joinTab(ctx, b, id, now, true)
-		return tab, err
+		tab.t = s.joinTab(b, id, now, true)
+		return tab, nil
 	}
 	owners, err := q.tabOwners(ctx)
 	if err != nil || b == nil {
 		return tab, err
 	}
 	for _, owner := range owners {
-		stored, err := s.store.Tabs(ctx, owner)
+		deadline, err := s.storedTab(ctx, owner, id, now)
 		if err != nil {
-			return tab, wrap("asking the store for the browser's tabs", err)
+			return tab, err
 		}
-		for _, st := range stored {
-			if st.ID != id || !st.Deadline.IsZero() && now >= st.Deadline.UnixMilli() {
-				continue
-			}
-			if tab.t == nil {
-				if tab.t, err = s.joinTab(ctx, b, id, now, false); err != nil {
-					return tab, err
-				}
-				tab.id = id
-			}
-			tab.t.noteStored(owner)
+		if deadline == 0 {
+			continue
 		}
+		if tab.t == nil {
+			tab.id, tab.t = id, s.joinTab(b, id, now, false)
+		}
+		tab.t.noteStored(owner)
 	}
 	return tab, nil
 }
@@ -96,7 +91,7 @@ func (q *request) tabBrowser(ctx context.Context) (b *browser, presented Key, er
 	if sess == nil {
 		return q.browserOf(ctx, independentHierarchy)
 	}
-	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, true, q.now())
+	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, !q.site.dropped(sess), q.now())
 	return b, sess.browser, err
 }
 
@@ -144,19 +139,65 @@ func (q *request) tabOwners(ctx context.Context) (owners []Owner, err error) {
 	return owners, nil
 }
 
-// joinTab makes an id a tab of the browser, and removes the state of the tabs
-// that had to go for it.
-func (s *Site) joinTab(ctx context.Context, b *browser, id string, now int64, started bool) (*tab, error) {
-	t, evicted := b.join(id, now, s.limits.TabsPerBrowser)
+// joinTab makes an id a tab of the browser.
+func (s *Site) joinTab(b *browser, id string, now int64, started bool) *tab {
+	t, forgotten := b.join(id, now, s.limits.TabsPerBrowser)
+	for _, o := range forgotten { // they are running all the same
+		s.strays.see(o.id, o.seen)
+	}
 	if started {
 		t.setStarted()
 	}
-	for _, old := range evicted {
+	return t
+}
+
+// claimTab makes room for state of a tab: the state of those that have to go
+// for it is removed.
+func (s *Site) claimTab(ctx context.Context, t *tab) error {
+	for _, old := range t.claim(nowMillis(), s.limits.TabsPerBrowser) {
 		if err := s.dropTab(ctx, old); err != nil {
-			return nil, err
+			return err
 		}
 	}
+	return nil
+}
+
+// tabOf is the tab of a State, which need not be known here: owner may have
+// stored values of it. It is nil when its state has gone.
+func (s *Site) tabOf(ctx context.Context, b *browser, owner Owner, id string) (*tab, error) {
+	now := nowMillis()
+	if t, gone := b.peek(id, now, s.timeouts.tab); t != nil || gone {
+		return t, nil
+	}
+	deadline, err := s.storedTab(ctx, owner, id, now)
+	if deadline == 0 || err != nil {
+		return nil, err
+	}
+	t := s.joinTab(b, id, deadline-s.timeouts.tab, false)
+	t.noteStored(owner)
 	return t, nil
+}
+
+// storedTab is the deadline of a tab of which owner has values; 0 if there is
+// none.
+func (s *Site) storedTab(ctx context.Context, owner Owner, id string, now int64) (deadline int64, err error) {
+	stored, err := s.store.Tabs(ctx, owner)
+	if err != nil {
+		return 0, wrap("asking the store for the browser's tabs", err)
+	}
+	for i := range stored {
+		if stored[i].ID != id {
+			continue
+		}
+		deadline = now + s.timeouts.tab
+		if d := stored[i].Deadline; !d.IsZero() {
+			deadline = d.UnixMilli()
+		}
+		if now < deadline {
+			return deadline, nil
+		}
+	}
+	return 0, nil
 }
 
 // dropTab removes a tab's values from the store.
@@ -186,15 +227,28 @@ func (q *request) startTab(ctx context.Context, user UserID) error {
 		if ok, err := q.runStartTab(ctx, user, tab); !ok || err != nil {
 			return err
 		}
-		if tab.t != nil {
-			tab.t.setStarted()
-		}
-		q.mu.Lock()
-		q.tab.started, q.tab.announce = true, true
-		q.mu.Unlock()
+		q.tabStarted(tab.id)
 	}
 	q.announceTab()
 	return nil
+}
+
+// tabStarted notes that the start actions of a tab have run in this request.
+// They may have stored state of it, and so made it known to others.
+func (q *request) tabStarted(id string) {
+	q.mu.Lock()
+	if q.tab.id != id { // it has ended since
+		q.mu.Unlock()
+		return
+	}
+	if !q.tab.started {
+		q.tab.started, q.tab.announce = true, true
+	}
+	t := q.tab.t
+	q.mu.Unlock()
+	if t != nil {
+		t.setStarted()
+	}
 }
 
 // runStartTab runs the start actions of a tab: in one request at a time if
@@ -267,13 +321,10 @@ func (q *request) attachTab(ctx context.Context, b *browser) (*tab, error) {
 	if err != nil || tab.id == "" {
 		return nil, err
 	}
-	if tab.t != nil && tab.t.browser == b {
-		return tab.t, nil
+	if t := tab.t; t != nil && t.browser == b && !t.forgotten() {
+		return t, nil
 	}
-	t, err := q.site.joinTab(ctx, b, tab.id, q.now(), tab.started)
-	if err != nil {
-		return nil, err
-	}
+	t := q.site.joinTab(b, tab.id, q.now(), tab.started)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.tab.t = t

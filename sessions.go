@@ -58,6 +58,7 @@ func (s *Site) Sessions(ctx context.Context, user UserID) ([]SessionInfo, error)
 		if e == nil {
 			e = newSession(st)
 		}
+		see(&e.seen, st.LastSeen.UnixMilli()) // by another server
 		if !s.alive(e, now) {
 			continue
 		}

@@ -65,8 +65,8 @@ func New(cfg Config) (*Site, error) {
 	if s.path == "" {
 		s.path = protocol.DefaultPath
 	}
-	if !strings.HasPrefix(s.path, "/") || !strings.HasSuffix(s.path, "/") || s.path == "/" {
-		return nil, fmt.Errorf("sojourn: Config.Path is %q: it must begin and end with a slash and be more than one", s.path)
+	if !validPath(s.path) {
+		return nil, fmt.Errorf("sojourn: Config.Path is %q: it must be names of letters, digits, - and _, each between slashes", s.path)
 	}
 	if s.cfg.ErrorHandler == nil {
 		s.cfg.ErrorHandler = s.defaultErrorHandler
@@ -154,7 +154,8 @@ func newMillis(t Timeouts) (millis, error) {
 		tab:      t.Tab.Milliseconds(),
 		browser:  t.Browser.Milliseconds(),
 	}
-	m.touch, m.touchBrowser = time.Minute.Milliseconds(), time.Hour.Milliseconds()
+	// With the wait for the next flush a use is known within a minute.
+	m.touch, m.touchBrowser = (50 * time.Second).Milliseconds(), time.Hour.Milliseconds()
 	if m.idle > 0 {
 		m.touch = min(m.touch, m.idle/20)
 	}
@@ -208,6 +209,19 @@ func (n *cookieNames) of(hierarchy string) string {
 	default:
 		return n.stem + hierarchy
 	}
+}
+
+func validPath(path string) bool {
+	names, ok := strings.CutPrefix(path, "/")
+	if !ok || !strings.HasSuffix(names, "/") {
+		return false
+	}
+	for name := range strings.SplitSeq(strings.TrimSuffix(names, "/"), "/") {
+		if !validName(name) {
+			return false
+		}
+	}
+	return true
 }
 
 func validName(name string) bool {

@@ -15,7 +15,8 @@ import (
 // This is the whole contract: storetest.Run tests its sentences. Every method
 // may be called from any goroutine at any time until Close. A context that is
 // done before an operation took effect makes it return the context's error;
-// what took effect is reported as done. Times are kept to the millisecond.
+// what took effect is reported as done. Times are kept to the millisecond,
+// strings and data to the byte, whatever the bytes. Data belongs to the caller.
 //
 // A session exists from CreateSession until one of CreateSession (eviction),
 // EndSession, EndUser or Expire returned it as ended: each session is returned
@@ -62,11 +63,11 @@ type Store interface {
 	Value(ctx context.Context, key ValueKey) (StoredValue, error)
 
 	// SetValue writes one value, if the write's conditions hold at the moment
-	// it takes effect, and returns the new version. A version is positive and
-	// never comes twice for one key, also after removals. It returns
-	// ErrNotFound, and writes nothing, when the owner is a session or browser
-	// that does not exist or when w.Session names one that does not exist; and
-	// ErrConflict when the version is not w.Version.
+	// it takes effect, and returns the new version: 0 for a removal. A version
+	// is positive and never comes twice for one key, also after removals. It
+	// returns ErrNotFound, and writes nothing, when the owner is a session or
+	// browser that does not exist or when w.Session names one that does not
+	// exist; otherwise ErrConflict when the version is not w.Version.
 	SetValue(ctx context.Context, key ValueKey, w Write) (version int64, err error)
 
 	// DropValues removes all values of an owner's tab; tab "" stands for the
@@ -121,6 +122,10 @@ const Forever = time.Duration(1<<63 - 1)
 var (
 	// ErrNotFound: the store has no such session or browser.
 	ErrNotFound = errors.New("sojourn: not in the store")
+	// ErrUnavailable: the store cannot be asked at the moment: it cannot be
+	// reached, or does not answer in time. Requests that need it fail with 503
+	// and Retry-After. Stores wrap it around the cause.
+	ErrUnavailable = errors.New("sojourn: the store is unavailable")
 	// ErrConflict: the value has another version than the write was based on.
 	ErrConflict = errors.New("sojourn: the value was changed in between")
 )

@@ -41,7 +41,7 @@ func (t *toucher) session(e *session, now int64) {
 
 func (t *toucher) browser(b *browser, now int64) {
 	see(&b.seen, now)
-	if !b.stored.Load() || b.saved.Load() >= now || b.pending.Swap(true) {
+	if b.saved.Load() >= now || b.pending.Swap(true) {
 		return
 	}
 	t.mu.Lock()
@@ -110,38 +110,55 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	t.sessions, t.browsers, t.tabs = nil, nil, make(map[*tab]struct{})
 	t.mu.Unlock()
 	var later []*session
+	var done []func(ok bool) // what the outcome of the write changes
 	for _, e := range sessions {
+		if e.ended() {
+			continue
+		}
 		if !all && now-e.saved.Load() < s.timeouts.touch {
 			later = append(later, e)
 			continue
 		}
 		e.state.And(^uint32(statePending)) // before seen is read, so that no use is missed
 		seen := e.seen.Load()
-		if e.ended() {
-			continue
-		}
 		batch = append(batch, Touch{
 			Owner:    Owner{Kind: OwnerSession, Key: e.key},
 			LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
 		})
-		see(&e.saved, seen)
+		done = append(done, func(ok bool) {
+			if ok {
+				see(&e.saved, seen)
+			} else {
+				t.session(e, seen)
+			}
+		})
 	}
 	var laterBrowsers []*browser
 	for _, b := range browsers {
-		if !all && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
+		if b.ended.Load() {
+			continue
+		}
+		unsaved := b.saved.Load() < b.seen.Load()
+		if !all && unsaved && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
 			laterBrowsers = append(laterBrowsers, b)
 			continue
 		}
 		b.pending.Store(false)
 		seen := b.seen.Load()
-		if b.ended.Load() {
+		if seen <= b.saved.Load() { // it has been recorded meanwhile
 			continue
 		}
 		batch = append(batch, Touch{
 			Owner:    Owner{Kind: OwnerBrowser, Key: b.key},
 			LastSeen: fromMillis(seen), Deadline: fromMillis(s.browserDeadline(b.hierarchy, seen)),
 		})
-		see(&b.saved, seen)
+		done = append(done, func(ok bool) {
+			if ok {
+				see(&b.saved, seen)
+			} else {
+				t.browser(b, seen)
+			}
+		})
 	}
 	for tab := range tabs {
 		owners, seen := tab.storedOwners(), tab.lastSeen()
@@ -159,7 +176,48 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	return s.store.Touch(ctx, batch)
+	err := s.store.Touch(ctx, batch)
+	for _, f := range done {
+		f(err == nil)
+	}
+	if err != nil {
+		for tab := range tabs {
+			t.tab(tab)
+		}
+	}
+	return err
+}
+
+// saveUses writes when the sessions of a user were last used, if one of them
+// is about to end for being the least recently used.
+func (s *Site) saveUses(ctx context.Context, user UserID) error {
+	if s.limits.SessionsPerUser == 0 {
+		return nil
+	}
+	stored, err := s.store.Sessions(ctx, user)
+	if err != nil {
+		return wrap("listing the user's sessions", err)
+	}
+	if len(stored) < s.limits.SessionsPerUser {
+		return nil
+	}
+	var batch []Touch
+	for i := range stored {
+		e, _ := s.sessions.get(&stored[i].Key)
+		if e == nil {
+			continue
+		}
+		if seen := e.seen.Load(); seen > stored[i].LastSeen.UnixMilli() {
+			batch = append(batch, Touch{
+				Owner:    Owner{Kind: OwnerSession, Key: e.key},
+				LastSeen: fromMillis(seen), Deadline: s.timeouts.deadline(seen, e.expires),
+			})
+		}
+	}
+	if len(batch) == 0 {
+		return nil
+	}
+	return wrap("writing when the user's sessions were last seen", s.store.Touch(ctx, batch))
 }
 
 // touchBrowser is how old the store's word of a browser may get.
@@ -261,8 +319,10 @@ func (s *Site) announceSafely(ctx context.Context, ended []StoredSession, reason
 func (s *Site) sweepBrowsers(ctx context.Context, now int64) (err error) {
 	for _, b := range s.browsers.all() {
 		expired, left := b.tabs.takeExpired(now, s.timeouts.tab)
-		for _, t := range expired {
-			err = errors.Join(err, s.dropTab(ctx, t))
+		if s.store.Fresh() == Forever { // else another server may have seen it later: the store knows
+			for _, t := range expired {
+				err = errors.Join(err, s.dropTab(ctx, t))
+			}
 		}
 		keep := s.browserTimeout(b.hierarchy)
 		if v := b.vals.Load(); v == nil || v.empty() {

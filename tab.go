@@ -101,7 +101,9 @@ func validTabID(id string) bool {
 type tab struct {
 	id      string
 	browser *browser
-	started bool // its start actions have run on this server
+	started bool        // its start actions have run on this server
+	holds   bool        // it has state, or is about to
+	gone    atomic.Bool // it was taken out: its state is no more
 	seen    int64
 	live    int        // open live connections
 	states  []tabState // one per hierarchy and session
@@ -146,6 +148,7 @@ func (t *tab) noteStored(owner Owner) {
 	set := &t.browser.tabs
 	set.mu.Lock()
 	defer set.mu.Unlock()
+	t.holds = true
 	for i := range t.states {
 		if t.states[i].owner == owner {
 			t.states[i].stored = true
@@ -188,10 +191,22 @@ func (b *browser) find(id string, now, timeout int64) (t *tab, gone bool) {
 
 func (t *tab) expired(now, timeout int64) bool { return t.live == 0 && now >= t.seen+timeout }
 
-// join makes an id a tab of the browser. limit is how many of its tabs may hold
-// state; the least recently used others of those are taken out and returned:
-// their state is to be removed.
-func (b *browser) join(id string, now int64, limit int) (t *tab, evicted []*tab) {
+// peek is the tab of an id if it is still there at now; that is no use of it.
+func (b *browser) peek(id string, now, timeout int64) (t *tab, gone bool) {
+	set := &b.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if t = set.m[id]; t != nil && !t.expired(now, timeout) {
+		return t, false
+	}
+	_, evicted := set.evicted[id]
+	return nil, t != nil || evicted
+}
+
+// join makes an id a tab of the browser. limit is how many of its tabs that
+// hold nothing are kept in mind; the least recently used others are returned, of
+// those that run.
+func (b *browser) join(id string, now int64, limit int) (t *tab, forgotten []*tab) {
 	set := &b.tabs
 	set.mu.Lock()
 	defer set.mu.Unlock()
@@ -206,25 +221,61 @@ func (b *browser) join(id string, now int64, limit int) (t *tab, evicted []*tab)
 	if set.m == nil {
 		set.m = make(map[string]*tab)
 	}
-	for len(set.m) >= limit {
-		var oldest *tab
-		for _, o := range set.m {
-			if oldest == nil || o.seen < oldest.seen {
-				oldest = o
-			}
-		}
-		if oldest == nil {
+	for {
+		oldest, n := set.oldest(t, false)
+		if n < limit {
 			break
 		}
-		delete(set.m, oldest.id)
-		oldest.kill()
-		if len(oldest.states) > 0 {
-			set.noteEvicted(oldest.id, now, limit)
-			evicted = append(evicted, oldest)
+		set.takeOut(oldest)
+		if oldest.started {
+			forgotten = append(forgotten, oldest)
 		}
 	}
 	set.m[id] = t
-	return t, evicted
+	return t, forgotten
+}
+
+// claim is to be called before state of the tab is stored. limit is how many
+// tabs of the browser may hold state; the least recently used others of those
+// are taken out and returned: their state is to be removed.
+func (t *tab) claim(now int64, limit int) (evicted []*tab) {
+	set := &t.browser.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if t.holds || set.m[t.id] != t {
+		return nil
+	}
+	t.holds = true
+	for {
+		oldest, n := set.oldest(t, true)
+		if n < limit {
+			return evicted
+		}
+		set.takeOut(oldest)
+		set.noteEvicted(oldest.id, now, limit)
+		evicted = append(evicted, oldest)
+	}
+}
+
+// oldest is the least recently used of the tabs, besides t, that hold state or
+// do not, and their number; the set's lock is held. One that is open and holds
+// nothing does not count: Limits has a say about open ones elsewhere.
+func (set *tabSet) oldest(t *tab, holds bool) (oldest *tab, n int) {
+	for _, o := range set.m {
+		if o == t || o.holds != holds || !holds && o.live > 0 {
+			continue
+		}
+		n++
+		if oldest == nil || o.seen < oldest.seen {
+			oldest = o
+		}
+	}
+	return oldest, n
+}
+
+func (set *tabSet) takeOut(t *tab) {
+	delete(set.m, t.id)
+	t.kill()
 }
 
 // noteEvicted remembers that a tab's state had to go, of as many tabs as may
@@ -247,9 +298,22 @@ func (set *tabSet) noteEvicted(id string, now int64, limit int) {
 
 // kill ends the tab's state on this server; the set's lock is held.
 func (t *tab) kill() {
+	t.gone.Store(true)
 	for i := range t.states {
 		t.states[i].vals.kill()
 	}
+}
+
+// forgotten reports whether the tab was taken out when it held nothing: it is
+// still the same tab when it is known again.
+func (t *tab) forgotten() bool {
+	if !t.gone.Load() {
+		return false
+	}
+	set := &t.browser.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	return !t.holds && !set.dead
 }
 
 // killAll ends all tabs of a browser whose state was dropped.

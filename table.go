@@ -25,9 +25,10 @@ type session struct {
 
 // Bits of session.state.
 const (
-	stateEnded   = 1 << iota // it is no more
-	stateOpened              // open-session has run on this server
-	statePending             // its last use is to be written
+	stateEnded    = 1 << iota // it is no more
+	stateOpened               // open-session has run on this server
+	statePending              // its last use is to be written
+	stateReplaced             // it ended because somebody connected in its browser
 )
 
 func (e *session) ended() bool  { return e.state.Load()&stateEnded != 0 }
@@ -225,10 +226,7 @@ func (t *browserTable) remove(key Key, seq uint64, now int64) {
 	b := t.m[key]
 	delete(t.m, key)
 	t.epoch++
-	if t.dropped == nil {
-		t.dropped = make(map[Key]drop)
-	}
-	t.dropped[key] = drop{seq, now}
+	t.noteDropped(key, drop{seq, now})
 	t.mu.Unlock()
 	if b != nil {
 		b.ended.Store(true)
@@ -245,8 +243,26 @@ func (t *browserTable) inherit(from, to Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d, ok := t.dropped[from]; ok {
-		t.dropped[to] = d
+		t.noteDropped(to, d)
 	}
+}
+
+// maxDropped is how many browsers whose state was dropped are remembered. A tab
+// of one that had to go may be taken for one that is running still.
+const maxDropped = 1 << 14
+
+// noteDropped remembers a browser whose state was dropped; t.mu is held.
+func (t *browserTable) noteDropped(key Key, d drop) {
+	if t.dropped == nil {
+		t.dropped = make(map[Key]drop)
+	}
+	if _, ok := t.dropped[key]; !ok && len(t.dropped) >= maxDropped {
+		for some := range t.dropped {
+			delete(t.dropped, some)
+			break
+		}
+	}
+	t.dropped[key] = d
 }
 
 // droppedAt is the last tab id issued before the browser of key was dropped.
@@ -254,6 +270,14 @@ func (t *browserTable) droppedAt(key Key) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.dropped[key].seq
+}
+
+// wasDropped reports whether the browser's state was dropped of late.
+func (t *browserTable) wasDropped(key Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.dropped[key]
+	return ok
 }
 
 // all is every browser that is known.
@@ -312,17 +336,16 @@ func (t *userTable) get(user UserID, make_ bool) *group {
 	return g
 }
 
-// mark is what drop needs to know of before the user's last session ended.
+// groupMark is what drop needs to know of before the user's last session ended.
 type groupMark struct {
 	g        *group
 	connects uint64
 }
 
+// mark is called before the user's last session may end. It makes the state if
+// there is none, so that what is written from now on is dropped too.
 func (t *userTable) mark(user UserID) groupMark {
-	g := t.get(user, false)
-	if g == nil {
-		return groupMark{}
-	}
+	g := t.get(user, true)
 	return groupMark{g, g.connects.Load()}
 }
 

@@ -57,12 +57,6 @@ var traceStores = []traceStore{
 	},
 }
 
-// keptStore stays open when its site is closed: what a restart leaves behind,
-// on a store that needs no file.
-type keptStore struct{ sojourn.Store }
-
-func (keptStore) Close() error { return nil }
-
 // leavesOut says why a scenario is not for this store, or "".
 func (st *traceStore) leavesOut(sc *traceScenario) string {
 	switch {

@@ -62,6 +62,7 @@ func TestEveryCommandOfREADMEIsRun(t *testing.T) {
 func TestLinksOfREADMELeadSomewhere(t *testing.T) {
 	t.Parallel()
 	links := regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+	code := regexp.MustCompile("(?ms)^```.*?^```$") // f[T](x) is no link
 	docs, err := filepath.Glob("../docs/*.md")
 	if err != nil || len(docs) == 0 {
 		t.Fatalf("no documents: %v", err)
@@ -72,7 +73,7 @@ func TestLinksOfREADMELeadSomewhere(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		for _, m := range links.FindAllStringSubmatch(string(text), -1) {
+		for _, m := range links.FindAllStringSubmatch(code.ReplaceAllString(string(text), ""), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
 			}
@@ -126,27 +127,7 @@ func TestREADMEProgramRunsFromAClone(t *testing.T) {
 		t.Fatalf("README's program does not listen on %s", address)
 	}
 	free := freeAddress(t)
-	root, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	beside := t.TempDir()
-	hello := filepath.Join(beside, "hello")
-	if err := os.Mkdir(hello, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(root, filepath.Join(beside, "sojourn")); err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string]string{
-		"go.mod":  mods[0],
-		"main.go": strings.Replace(programs[0], address, free, 1),
-	} {
-		if err := os.WriteFile(filepath.Join(hello, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	hello := besideClone(t, mods[0], strings.Replace(programs[0], address, free, 1))
 	run(t, hello, "go", "mod", "tidy")
 	run(t, hello, "go", "vet", ".")
 	run(t, hello, "go", "build", "-o", "hello", ".")
@@ -175,6 +156,46 @@ func TestREADMEProgramRunsFromAClone(t *testing.T) {
 	}
 }
 
+// The same with the store on SQLite, which has dependencies.
+func TestProgramOnSQLiteRunsFromAClone(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: builds a module")
+	}
+	mods := blocks(t, "go.mod")
+	if len(mods) != 1 {
+		t.Fatalf("README has %d go.mod files, want one", len(mods))
+	}
+	hello := besideClone(t, mods[0], `package main
+
+import (
+	"log"
+
+	"github.com/sojourn-go/sojourn"
+	"github.com/sojourn-go/sojourn/sqlite"
+)
+
+func main() {
+	store, err := sqlite.Open("sessions.db")
+	if err != nil {
+		log.Fatal(err)
+	}
+	site, err := sojourn.New(sojourn.Config{Store: store})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := site.Close(); err != nil {
+		log.Fatal(err)
+	}
+}
+`)
+	run(t, hello, "go", "mod", "tidy")
+	run(t, hello, "go", "run", ".")
+	if _, err := os.Stat(filepath.Join(hello, "sessions.db")); err != nil {
+		t.Errorf("the program made no file: %v", err)
+	}
+}
+
 // README's first command, on a free port and a file of its own; Ctrl-C stops
 // it with status 0.
 func TestDemoStartsAndStops(t *testing.T) {
@@ -199,6 +220,30 @@ func TestDemoStartsAndStops(t *testing.T) {
 	if out := demo.Stdout.(*buffer).String(); !strings.Contains(out, address) {
 		t.Errorf("the demo does not print its address %s:\n%s", address, out)
 	}
+}
+
+// besideClone makes the folder hello of a module, with this repository beside
+// it as sojourn.
+func besideClone(t *testing.T, mod, program string) (hello string) {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := t.TempDir()
+	hello = filepath.Join(beside, "hello")
+	if err := os.Mkdir(hello, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(root, filepath.Join(beside, "sojourn")); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"go.mod": mod, "main.go": program} {
+		if err := os.WriteFile(filepath.Join(hello, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return hello
 }
 
 func readme(t *testing.T) string { return read(t, "README.md") }

@@ -31,6 +31,12 @@ formatted() {
 	return 1
 }
 
+tidy() {
+	go mod tidy -diff && return
+	echo 'go.mod or go.sum is not tidy: `make fmt` tidies them'
+	return 1
+}
+
 # The packages that are also compiled for the browser.
 browser_packages() {
 	go list ./... | grep -E '^github.com/sojourn-go/sojourn/(client|protocol|rpc)$'

@@ -16,7 +16,8 @@ const applicationID = 0x736a726e
 // greatest number, so that the index on deadlines and max() need no exception.
 // An owner is the byte of its kind and then its key or user. A tab has a row as
 // long as it has values.
-var migrations = []string{`
+var migrations = []string{
+	`
 	CREATE TABLE session (
 		key         BLOB    NOT NULL PRIMARY KEY,
 		id          TEXT    NOT NULL,

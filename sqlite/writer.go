@@ -128,47 +128,56 @@ func (w *writer) take() (ops []*operation, stopped bool) {
 	return ops, w.stopped
 }
 
-// commit runs operations in one transaction and answers them. If the
-// transaction fails, each has one of its own, so that none fails for another.
+// commit runs operations in one transaction and answers them. If it fails,
+// each has one of its own, so that none fails for another.
 func (w *writer) commit(ops []*operation) {
-	results, err := w.transaction(ops)
-	if err != nil && len(ops) > 1 {
+	if err := w.begin(ops); err != nil {
 		for _, op := range ops {
-			w.commit([]*operation{op})
+			op.result <- err
 		}
 		return
 	}
-	for i, op := range ops {
-		if err != nil {
-			op.result <- err
-		} else {
+	results, err := w.finish(ops)
+	switch {
+	case err == nil:
+		for i, op := range ops {
 			op.result <- results[i]
+		}
+	case len(ops) == 1:
+		ops[0].result <- err
+	default:
+		for _, op := range ops {
+			w.commit([]*operation{op})
 		}
 	}
 }
 
-// transaction runs operations in one transaction. An operation that fails is
-// undone, and the others are not; an error says that all are.
-func (w *writer) transaction(ops []*operation) (results []error, err error) {
+func (w *writer) begin(ops []*operation) error {
 	if err := w.setDurability(ops); err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := w.conn.exec("BEGIN IMMEDIATE"); err != nil {
-		return nil, err
-	}
+	_, err := w.conn.exec("BEGIN IMMEDIATE")
+	return err
+}
+
+// finish runs operations in the transaction that has begun, and ends it. An
+// operation that fails is undone, and the others are not; an error says that
+// all are.
+func (w *writer) finish(ops []*operation) (results []error, err error) {
+	defer func() {
+		if err != nil {
+			w.conn.exec("ROLLBACK") // which SQLite may have done already
+		}
+	}()
 	for _, op := range ops {
 		result, err := w.savepoint(op)
 		if err != nil {
-			w.conn.exec("ROLLBACK") // which SQLite may have done already
 			return nil, err
 		}
 		results = append(results, result)
 	}
-	if _, err := w.conn.exec("COMMIT"); err != nil {
-		w.conn.exec("ROLLBACK")
-		return nil, err
-	}
-	return results, nil
+	_, err = w.conn.exec("COMMIT")
+	return results, err
 }
 
 // savepoint runs one operation of a transaction, and undoes it if it fails. An

@@ -181,6 +181,42 @@ func TestOnlyWhatHasToWaitsForTheDisk(t *testing.T) {
 	}
 }
 
+// Another program, such as sqlite3, may have the file open and lock it for too
+// long.
+func TestALockOfAnotherProgramIsAnErrorUntilItEnds(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	err := s.writer.do(t.Context(), lazy, func(c *conn) error { return c.run("PRAGMA busy_timeout = 10") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := openConn(s.db, checkPragmas)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.close()
+	if err := other.run("BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			_, err := s.CreateSession(t.Context(), sojourn.StoredSession{Key: sojourn.Key{byte(i)}}, 0)
+			if err == nil || !strings.Contains(err.Error(), "another program") {
+				t.Errorf("CreateSession: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := other.run("ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	s.wantSessions(t, 0)
+	if _, err := s.CreateSession(t.Context(), sojourn.StoredSession{Key: sojourn.Key{1}}, 0); err != nil {
+		t.Errorf("with the lock released: %v", err)
+	}
+}
+
 // A full disk is an error; nothing is lost, reads go on, and when there is room
 // again so do writes.
 func TestAFullDiskIsAnErrorUntilThereIsRoom(t *testing.T) {

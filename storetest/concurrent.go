@@ -133,7 +133,7 @@ var concurrentExercises = []exercise{
 						case err != nil:
 							return err
 						case after:
-							return errors.New("SetValue succeeded after the end of its session had returned")
+							return errors.New("a write succeeded after the end of its session had returned")
 						}
 					}
 				})
@@ -199,7 +199,7 @@ var concurrentExercises = []exercise{
 						case err != nil:
 							return err
 						case after:
-							return errors.New("Session returned the session after its end had returned")
+							return errors.New("the session was returned after its end had returned")
 						}
 					}
 				})
@@ -218,7 +218,7 @@ var concurrentExercises = []exercise{
 						return err
 					}
 					if got, err := x.Session(x.Context(), s.Key); err != nil || !sameSession(got, s) {
-						return fmt.Errorf("Session after CreateSession: %+v, %v", got, err)
+						return fmt.Errorf("a session just created: %+v, %v", got, err)
 					}
 					key := own(ofSession(s), "n")
 					v, err := x.SetValue(x.Context(), key, sojourn.Write{Data: []byte(strconv.Itoa(n))})
@@ -226,7 +226,7 @@ var concurrentExercises = []exercise{
 						return err
 					}
 					if got, err := x.Value(x.Context(), key); err != nil || got.Version != v || string(got.Data) != strconv.Itoa(n) {
-						return fmt.Errorf("Value after SetValue: %q version %d, %v", got.Data, got.Version, err)
+						return fmt.Errorf("a value just written: %q version %d, %v", got.Data, got.Version, err)
 					}
 				}
 				return nil
@@ -270,7 +270,7 @@ var concurrentExercises = []exercise{
 					}
 					_, found := x.Session(x.Context(), s.Key)
 					if (err == nil) != (found == nil) {
-						return fmt.Errorf("CreateSession returned %v, then Session %v", err, found)
+						return fmt.Errorf("the creation returned %v, then the session %v", err, found)
 					}
 					key := own(ofUser(s.User), strconv.Itoa(n))
 					ctx, cancel = context.WithTimeout(x.Context(), time.Duration(n*i*10)*time.Microsecond)
@@ -284,7 +284,7 @@ var concurrentExercises = []exercise{
 						return found
 					}
 					if (err == nil) != (got.Version > 0) {
-						return fmt.Errorf("SetValue returned %v, then Value %+v", err, got)
+						return fmt.Errorf("the write returned %v, then the value is %+v", err, got)
 					}
 				}
 				return nil

@@ -172,6 +172,18 @@ var endExercises = []exercise{
 			_, err := x.EndUser(x.Context(), "ada", sojourn.EndDisconnectAll)
 			x.must(err, "EndUser")
 			x.wantValue(theme, "dark")
+			last := newSession("ada")
+			x.create(last, 0)
+			x.end(last, 0)
+			x.wantValue(theme, "dark")
+			last = newSession("ada")
+			x.create(last, 0)
+			x.wantEnded(x.create(newSession("ada"), 1), last)
+			x.wantValue(theme, "dark")
+			_, _, err = x.Expire(x.Context(), last.Deadline, 10)
+			x.must(err, "Expire")
+			x.wantCount(sojourn.Counts{Values: 1})
+			x.wantValue(theme, "dark")
 		},
 	},
 	{

@@ -78,18 +78,23 @@ var generalExercises = []exercise{
 		"calls that Close interrupts return",
 		"Every method may be called from any goroutine at any time until Close.",
 		func(x *check) {
-			var calls sync.WaitGroup
-			var begun sync.WaitGroup
+			var calls, begun sync.WaitGroup
+			var closed atomic.Bool
+			var late atomic.Int64
 			for range 8 {
 				begun.Add(1)
 				calls.Go(func() {
 					begun.Done()
 					for {
-						s := newSession("ada")
-						if _, err := x.CreateSession(x.Context(), s, 10); err != nil {
-							return
+						after := closed.Load()
+						_, err := x.CreateSession(x.Context(), newSession("ada"), 10)
+						if err == nil {
+							_, err = x.Sessions(x.Context(), "ada")
 						}
-						if _, err := x.Sessions(x.Context(), "ada"); err != nil {
+						if err == nil && after {
+							late.Add(1)
+						}
+						if err != nil || after {
 							return
 						}
 					}
@@ -98,7 +103,11 @@ var generalExercises = []exercise{
 			begun.Wait()
 			x.create(newSession("bob"), 0)
 			x.must(x.Close(), "Close")
+			closed.Store(true)
 			calls.Wait()
+			if n := late.Load(); n > 0 {
+				x.broken("%d calls after Close succeeded", n)
+			}
 		},
 	},
 	{

@@ -75,7 +75,7 @@ var sessionExercises = []exercise{
 	},
 	{
 		"times are kept to the millisecond",
-		"Times are kept to the millisecond.",
+		"Times are kept to the millisecond,",
 		func(x *check) {
 			zone := time.FixedZone("", 5*3600+1800)
 			for _, at := range []time.Time{

@@ -48,8 +48,8 @@ type exercise struct {
 	run     func(x *check)
 }
 
-// check is what an exercise works with: the subtest and its store, with
-// helpers that fail when something that has to work does not.
+// check is what an exercise works with: the subtest and its store. Its methods
+// fail the subtest when something that has to work does not.
 type check struct {
 	*testing.T
 	sojourn.Store

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	setsValue   = "SetValue writes one value, if the write's conditions hold at the moment it takes effect, and returns the new version."
+	setsValue   = "SetValue writes one value, if the write's conditions hold at the moment it takes effect, and returns the new version: 0 for a removal."
 	newVersions = "A version is positive and never comes twice for one key, also after removals."
 	unknown     = "It returns ErrNotFound, and writes nothing, when the owner is a session or browser that does not exist or when w.Session names one that does not exist"
-	conflict    = "and ErrConflict when the version is not w.Version"
+	conflict    = "otherwise ErrConflict when the version is not w.Version"
 )
 
 var valueExercises = []exercise{
@@ -211,13 +211,18 @@ var valueExercises = []exercise{
 			x.must(x.EndBrowsers(x.Context(), b.Key), "EndBrowsers")
 			for _, owner := range []sojourn.Owner{
 				ofSession(s), ofBrowser(b), ofSession(newSession("ada")), ofBrowser(newBrowser()),
-				{Kind: sojourn.OwnerSession}, {Kind: sojourn.OwnerBrowser},
+				{Kind: sojourn.OwnerSession},
+				{Kind: sojourn.OwnerBrowser},
 			} {
 				for _, tab := range []string{"", "tab"} {
 					key := ofTab(owner, tab, "cart")
 					for _, w := range []sojourn.Write{
-						{Data: []byte("1"), Version: sojourn.AnyVersion}, {Data: []byte("1")}, {Data: []byte("1"), Version: 7},
-						{Data: []byte{}, Version: sojourn.AnyVersion}, {Version: sojourn.AnyVersion}, {},
+						{Data: []byte("1"), Version: sojourn.AnyVersion},
+						{Data: []byte("1")},
+						{Data: []byte("1"), Version: 7},
+						{Data: []byte{}, Version: sojourn.AnyVersion},
+						{Version: sojourn.AnyVersion},
+						{},
 					} {
 						if _, err := x.SetValue(x.Context(), key, w); !errors.Is(err, sojourn.ErrNotFound) {
 							x.broken("SetValue of %v with %+v: error %v, want ErrNotFound", key, w, err)

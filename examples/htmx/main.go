@@ -57,7 +57,7 @@ var page = template.Must(template.New("").Parse(`<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <title>sojourn with htmx</title>
-<script src="https://unpkg.com/htmx.org@2"></script>
+<script src="https://unpkg.com/htmx.org@2.0.11/dist/htmx.min.js" integrity="sha384-2OatzQy1H+Zd/IIrjr1TcuDGqLXeHhbooAyJY1KdQMKnr4LZ22k31GBLdYKHmVjg" crossorigin="anonymous"></script>
 <body hx-headers="{{.}}">
 <button hx-post="/click" hx-swap="outerHTML">Click</button>
 </body>

@@ -37,14 +37,16 @@ type App struct {
 	site     *sojourn.Site
 	accounts *accounts
 	seeds    []Seed
-	told     []Seed
+	told     []Seed // what the sign-in page tells of them
 	attempts *attempts
 	timeline *timeline
 	counters *counters
-	flashes  *sojourn.Ref[[]string]
+	flashes  *sojourn.Ref[[]flash]
 	pages    pages
 	log      *slog.Logger
 	handler  http.Handler
+
+	plainHTTP bool
 }
 
 // Open starts the application. Close stops it.
@@ -52,7 +54,7 @@ func Open(ctx context.Context, opts Options) (*App, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &App{attempts: newAttempts(), log: opts.Logger}
+	a := &App{attempts: newAttempts(), log: opts.Logger, plainHTTP: opts.PlainHTTP}
 	err := a.open(ctx, opts)
 	if err != nil {
 		if a.site == nil && opts.Store != nil {
@@ -85,13 +87,13 @@ func (a *App) open(ctx context.Context, opts Options) (err error) {
 		return err
 	}
 	if !opts.Public {
-		a.told = a.seeds // the sign-in page may tell them, too
+		a.told = a.seeds
 	}
 
 	// The demo's own corner of a browser, with a cookie of its own: connecting
 	// and disconnecting leave it alone.
 	corner := sojourn.NewHierarchy("demo").Session()
-	a.flashes = sojourn.NewRef[[]string](a.site, corner, nil)
+	a.flashes = sojourn.NewRef[[]flash](a.site, corner, nil)
 	a.timeline = newTimeline(a.site, corner, a.log)
 	a.counters = newCounters(a.site)
 

@@ -247,6 +247,35 @@ func TestFormsThatCannotBeReadAreRefused(t *testing.T) {
 	}
 }
 
+func TestCallsOfProgramsFailWithACode(t *testing.T) {
+	t.Parallel()
+	b := sojourntest.NewBrowser(t, newApp(t, nil))
+	cross := httptest.NewRequest(http.MethodPost, protocol.DefaultPath+"disconnect", strings.NewReader("{}"))
+	cross.Header.Set("Content-Type", "application/json")
+	cross.Header.Set("Origin", "https://evil.example")
+	for _, tc := range []struct {
+		resp   *sojourntest.Response
+		status int
+		code   string
+	}{
+		{b.Get(protocol.DefaultPath + "nothing"), 404, protocol.CodeNotFound},
+		{b.Get(protocol.DefaultPath + "disconnect"), 405, protocol.CodeMethod},
+		{b.Do(cross), 403, protocol.CodeCrossOrigin},
+	} {
+		var body struct{ Error struct{ Code string } }
+		tc.resp.JSON(&body)
+		if tc.resp.StatusCode != tc.status || body.Error.Code != tc.code {
+			t.Errorf("%s is answered %d %q, want %d %q", tc.resp.Request.URL.Path, tc.resp.StatusCode, body.Error.Code, tc.status, tc.code)
+		}
+	}
+	b.Get("/")
+	signIn(t, b, "bob")
+	if got := b.PostJSON(protocol.DefaultPath+"disconnect", struct{}{}).StatusCode; got != 204 {
+		t.Errorf("disconnect is answered %d, want 204", got)
+	}
+	wantPage(t, b.Get("/sessions"), 401)
+}
+
 func TestGuessingPasswordsIsSlowedDown(t *testing.T) {
 	t.Parallel()
 	app := newApp(t, nil)
@@ -268,13 +297,16 @@ func TestTabCountersNeedTheTabHeader(t *testing.T) {
 	t.Parallel()
 	b := sojourntest.NewBrowser(t, newApp(t, nil))
 	form := url.Values{"counter": {"tab-volatile"}, "do": {"add"}}
-	wantPage(t, b.Post("/counters", form), 200, "Tab (volatile) is now 1.", "another tab")
-	wantPage(t, b.Post("/counters", form), 200, "Tab (volatile) is now 1.")
+	wantPage(t, b.Post("/counters", form), 200, "It was 1 in the tab of your press.", "another tab")
+	wantPage(t, b.Post("/counters", form), 200, "It was 1 in the tab of your press.")
 	tab := b.NewTab()
 	tab.Get("/counters")
 	if tab.ID() == "" {
 		t.Fatalf("no %s in the response", protocol.TabHeader)
 	}
 	tab.Post("/counters", form)
-	wantPage(t, tab.Post("/counters", form), 200, "Tab (volatile) is now 2.")
+	wantPage(t, tab.Post("/counters", form), 200, "It was 2 in the tab of your press.")
+	if got := values(t, tab)["tab-volatile"]; got != "2" {
+		t.Errorf("the tab's next page shows %s, want 2", got)
+	}
 }

@@ -103,11 +103,13 @@ func pushed(events []event, e event, limit int) []event {
 	return append(next, events[:min(len(events), limit-1)]...)
 }
 
-// start makes this browser one whose timeline is recorded.
+// start makes this browser one whose timeline is recorded, from the first
+// action of this request on.
 func (t *timeline) start(ctx context.Context) error {
+	current := visitOf(ctx).Number
 	return t.own.Modify(ctx, func(events []event) ([]event, error) {
 		if events == nil {
-			events = []event{}
+			events = append([]event{}, t.pick(func(e event) bool { return e.Request.Number == current })...)
 		}
 		return events, nil
 	})

@@ -1,0 +1,163 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// program is the command, built once.
+var program string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "sojourn-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "sojourn")
+		if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "building the command: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// sojourn runs the command to its end in an empty directory.
+func sojourn(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // should it serve instead
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = t.TempDir()
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// wantFailure runs the command, which has to fail with this status and one
+// line that says all of these.
+func wantFailure(t *testing.T, args []string, status int, says ...string) {
+	t.Helper()
+	got, stdout, stderr := sojourn(t, args...)
+	if got != status {
+		t.Errorf("sojourn %q exits with %d, want %d", args, got, status)
+	}
+	if stdout != "" {
+		t.Errorf("sojourn %q writes to stdout: %q", args, stdout)
+	}
+	if strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "sojourn: ") {
+		t.Errorf("sojourn %q complains with %q, want one line of its own", args, stderr)
+	}
+	for _, text := range says {
+		if !strings.Contains(stderr, text) {
+			t.Errorf("sojourn %q complains with %q, which does not say %q", args, stderr, text)
+		}
+	}
+}
+
+func TestSenselessCommandLinesAreStatus2(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		args []string
+		says string
+	}{
+		{nil, "sojourn help"},
+		{[]string{"frobnicate"}, `"frobnicate"`},
+		{[]string{"--frobnicate"}, `"--frobnicate"`},
+		{[]string{"help", "frobnicate"}, `"frobnicate"`},
+		{[]string{"help", "demo", "more"}, "one verb"},
+		{[]string{"version", "more"}, "no arguments"},
+		{[]string{"demo", "--frobnicate"}, "unknown flag --frobnicate"},
+		{[]string{"demo", "more"}, `"more"`},
+		{[]string{"demo", "--db", ""}, "--db"},
+		{[]string{"demo", "--db"}, "argument: -db"},
+		{[]string{"demo", "--addr", "nonsense"}, "--addr nonsense"},
+		{[]string{"demo", "--addr", "127.0.0.1:99999"}, "port"},
+		{[]string{"demo", "--insecure=maybe"}, "insecure"},
+		{[]string{"demo", "--tls-cert", "cert.pem"}, "--tls-key"},
+		{[]string{"demo", "--tls-key", "key.pem"}, "--tls-cert"},
+		{[]string{"demo", "--tls-key", "k", "--tls-cert", "c", "--insecure"}, "plain HTTP"},
+		{[]string{"demo", "--addr", "0.0.0.0:0"}, "--insecure"},
+		{[]string{"demo", "--addr", ":0"}, "--insecure"},
+	} {
+		wantFailure(t, tc.args, 2, tc.says)
+	}
+}
+
+func TestHelpIsNotAFailure(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		args []string
+		says []string
+	}{
+		{[]string{"help"}, []string{"demo", "version", "help"}},
+		{[]string{"--help"}, []string{"demo", "version", "help"}},
+		{[]string{"-h"}, []string{"demo"}},
+		{[]string{"help", "demo"}, []string{"--addr", "--db", "--tls-cert", "--tls-key", "--insecure", "127.0.0.1:8080", "sojourn-demo.db"}},
+		{[]string{"demo", "--help"}, []string{"--addr", "--db", "--tls-cert", "--tls-key", "--insecure"}},
+		{[]string{"demo", "-h"}, []string{"--addr"}},
+		{[]string{"version"}, []string{"sojourn ", "go1."}},
+		{[]string{"--version"}, []string{"sojourn "}},
+		{[]string{"help", "version"}, []string{"Usage: sojourn version"}},
+	} {
+		status, stdout, stderr := sojourn(t, tc.args...)
+		if status != 0 || stderr != "" {
+			t.Errorf("sojourn %q exits with %d and complains %q", tc.args, status, stderr)
+		}
+		for _, text := range tc.says {
+			if !strings.Contains(stdout, text) {
+				t.Errorf("sojourn %q does not say %q:\n%s", tc.args, text, stdout)
+			}
+		}
+	}
+}
+
+func TestPortThatIsTakenIsStatus1(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	wantFailure(t, []string{"demo", "--addr", taken.Addr().String()}, 1, taken.Addr().String(), "in use", "--addr")
+}
+
+func TestFilesThatCannotBeUsedAreStatus1(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text.db")
+	if err := os.WriteFile(text, []byte(strings.Repeat("no database at all ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, db := range []string{
+		dir,
+		text,
+		filepath.Join(dir, "no", "such", "folder.db"),
+		"/proc/sojourn.db",
+	} {
+		wantFailure(t, []string{"demo", "--addr", "127.0.0.1:0", "--db", db}, 1, db)
+	}
+	folder := filepath.Join(dir, "fine-accounts.db")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	wantFailure(t, []string{"demo", "--addr", "127.0.0.1:0", "--db", filepath.Join(dir, "fine.db")}, 1, folder)
+	wantFailure(t, []string{"demo", "--addr", "127.0.0.1:0", "--tls-cert", text, "--tls-key", text}, 1, "certificate")
+}
