@@ -25,7 +25,8 @@ type hub struct {
 	connects recentKeys // where somebody connected
 	joined   int
 	closed   bool
-	some     chan struct{} // there is a connection
+	some     chan struct{}  // there is a connection
+	reading  sync.WaitGroup // of connections that have joined and not left
 }
 
 // recentKeys remembers for ten seconds, and no longer than twenty, when
@@ -51,6 +52,7 @@ type liveNotice struct {
 	reason  string
 	except  liveExcept
 	session Key    // what the tab excepted is of now
+	browser Key    // likewise
 	user    UserID // likewise
 }
 
@@ -104,6 +106,7 @@ func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
 	h.joined++
 	c.phase = h.joined
 	h.conns[c] = struct{}{}
+	h.reading.Add(1) // not after closeAll
 	for _, k := range c.browsers {
 		index(h.byKey, k, c)
 	}
@@ -149,15 +152,17 @@ func (h *hub) leave(c *liveConn) {
 	}
 	h.mu.Unlock()
 	h.keep(c, nil)
+	h.reading.Done()
 }
 
-// greet notes what the client says its tab is, and whether it is the first time.
-func (h *hub) greet(c *liveConn, tab string) (session Key, first bool) {
+// greet notes what the client says its tab is, and tells whose it is and whether
+// it is the first time.
+func (h *hub) greet(c *liveConn, tab string) (session, home Key, first bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	first = !c.greeted
 	c.greeted, c.tab = true, tab
-	return c.session, first
+	return c.session, c.home, first
 }
 
 // keep makes t the tab whose state the connection keeps; nil: none.
@@ -248,6 +253,13 @@ func (h *hub) tell(n liveNotice) {
 	for c := range h.among(n.keys) {
 		if c.is(n.except) || h.isExpected(c) {
 			h.setSession(c, n.session, n.user)
+			if n.browser != (Key{}) && !slices.Contains(c.browsers, n.browser) {
+				c.browsers = append(c.browsers, n.browser)
+				index(h.byKey, n.browser, c)
+			}
+			if n.browser != (Key{}) {
+				c.home = n.browser
+			}
 			c.welcome()
 			continue
 		}
