@@ -9,8 +9,13 @@ import (
 	"github.com/sojourn-go/sojourn/protocol"
 )
 
-// fail answers a request with an error, through Config.ErrorHandler.
+// fail answers a request with an error: through Config.ErrorHandler, but a
+// client of the endpoints as the wire protocol says.
 func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if s.cfg.ErrorHandler == nil || strings.HasPrefix(r.URL.Path, s.path) {
+		s.defaultErrorHandler(w, r, err)
+		return
+	}
 	s.cfg.ErrorHandler(w, r, err)
 }
 

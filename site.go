@@ -46,7 +46,6 @@ type Site struct {
 
 	ctx     context.Context // until Close
 	stop    context.CancelFunc
-	reading sync.WaitGroup // of live connections
 	stopped sync.WaitGroup
 	closed  sync.Once
 	err     error // of Close
@@ -67,9 +66,6 @@ func New(cfg Config) (*Site, error) {
 	}
 	if !validPath(s.path) {
 		return nil, fmt.Errorf("sojourn: Config.Path is %q: it must be names of letters, digits, - and _, each between slashes", s.path)
-	}
-	if s.cfg.ErrorHandler == nil {
-		s.cfg.ErrorHandler = s.defaultErrorHandler
 	}
 	var err error
 	if s.names, err = newCookieNames(&s.cfg.Cookie); err != nil {
@@ -116,7 +112,7 @@ func (s *Site) Close() error {
 		s.hub.closeAll()
 		s.awaitTabs(time.Second)
 		s.stop()
-		s.reading.Wait()
+		s.hub.reading.Wait()
 		s.stopped.Wait()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -128,7 +124,7 @@ func (s *Site) Close() error {
 // awaitTabs gives open tabs a moment to hear that the server is going down.
 func (s *Site) awaitTabs(most time.Duration) {
 	gone := make(chan struct{})
-	go func() { s.reading.Wait(); close(gone) }()
+	go func() { s.hub.reading.Wait(); close(gone) }()
 	select {
 	case <-gone:
 	case <-time.After(most):
