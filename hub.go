@@ -97,7 +97,7 @@ func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
 
 // setSession makes a connection one of another session; h.mu is held.
 func (h *hub) setSession(c *liveConn, session Key, user UserID) {
-	if c.session != (Key{}) && !slices.Contains(c.browsers, c.session) {
+	if c.session != (Key{}) && !c.has(c.session) {
 		unindex(h.byKey, c.session, c)
 	}
 	if c.user != Nobody {
@@ -112,13 +112,40 @@ func (h *hub) setSession(c *liveConn, session Key, user UserID) {
 	}
 }
 
+// rename is told that a browser's cookie was replaced: its open tabs can be
+// reached by both from now on.
+func (h *hub) rename(from, to Key) {
+	const most = 4 // such cookies of one connection, for a client that keeps none of them
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.byKey[from] {
+		if c.has(to) {
+			continue
+		}
+		former := to // of two that were issued for one cookie nobody knows which is kept
+		if i := slices.Index(c.browsers, from); i >= 0 {
+			c.browsers[i], former = to, from
+		}
+		index(h.byKey, to, c)
+		if c.former = append(c.former, former); len(c.former) > most {
+			unindex(h.byKey, c.former[0], c)
+			c.former = slices.Delete(c.former, 0, 1)
+		}
+	}
+}
+
+// has reports whether a browser's key is the connection's; hub.mu is held.
+func (c *liveConn) has(browser Key) bool {
+	return slices.Contains(c.browsers, browser) || slices.Contains(c.former, browser)
+}
+
 // leave forgets a connection. Its tab's state has Timeouts.Tab to live from now.
 func (h *hub) leave(c *liveConn) {
 	h.mu.Lock()
 	if _, ok := h.conns[c]; ok {
 		delete(h.conns, c)
 		h.setSession(c, Key{}, Nobody)
-		for _, k := range c.browsers {
+		for _, k := range slices.Concat(c.browsers, c.former) {
 			unindex(h.byKey, k, c)
 		}
 		if c.counted {
@@ -132,12 +159,12 @@ func (h *hub) leave(c *liveConn) {
 }
 
 // greet notes what the client says its tab is, and whether it is the first time.
-func (h *hub) greet(c *liveConn, tab string) (session Key, first bool) {
+func (h *hub) greet(c *liveConn, tab string) (browser, session Key, first bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	first = !c.greeted
 	c.greeted, c.tab = true, tab
-	return c.session, first
+	return c.browsers[0], c.session, first
 }
 
 // keep makes t the tab whose state the connection keeps; nil: none.
@@ -245,7 +272,7 @@ func (h *hub) among(keys []Key) map[*liveConn]struct{} {
 }
 
 func (c *liveConn) is(e liveExcept) bool {
-	return e.tab != "" && c.tab == e.tab && slices.Contains(c.browsers, e.browser)
+	return e.tab != "" && c.tab == e.tab && c.has(e.browser)
 }
 
 // expect excepts a tab from what other servers will say in the next seconds.
@@ -260,7 +287,7 @@ func (h *hub) isExpected(c *liveConn) bool {
 	if c.tab == "" || len(h.expected) == 0 {
 		return false
 	}
-	for _, b := range c.browsers {
+	for _, b := range slices.Concat(c.browsers, c.former) {
 		if until, ok := h.expected[liveExcept{b, c.tab}]; ok && time.Now().Before(until) {
 			return true
 		}

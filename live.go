@@ -24,10 +24,11 @@ type liveConn struct {
 	out liveQueue
 
 	// Set before the connection is registered.
-	browsers []Key // what its cookies name, of every hierarchy; UserIndependent's first
-	subnet   netip.Prefix
+	subnet netip.Prefix
 
 	// Guarded by hub.mu.
+	browsers []Key  // what its cookies name, of every hierarchy; UserIndependent's first
+	former   []Key  // what they named, some of it
 	session  Key    // zero: nobody is connected
 	user     UserID // of the session
 	tab      string // the id the client says
@@ -197,8 +198,8 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 	if !validTabID(hello.Tab) {
 		hello.Tab = ""
 	}
-	session, first := s.hub.greet(c, hello.Tab)
-	if err := s.keepTab(ctx, c, hello.Tab, session); err != nil {
+	browser, session, first := s.hub.greet(c, hello.Tab)
+	if err := s.keepTab(ctx, c, hello.Tab, browser, session); err != nil {
 		return err
 	}
 	if first { // it is registered; only now is its session looked at, so that no end is missed
@@ -225,12 +226,12 @@ func (s *Site) liveAlive(ctx context.Context, session Key) (bool, error) {
 
 // keepTab keeps the tab's state as long as the connection is open, if this
 // server knows the tab.
-func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, session Key) error {
+func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, browser, session Key) error {
 	if id == "" {
 		return nil
 	}
 	now := nowMillis()
-	b, err := s.lookupBrowser(ctx, c.browsers[0], independentHierarchy, session != Key{}, now)
+	b, err := s.lookupBrowser(ctx, browser, independentHierarchy, session != Key{}, now)
 	if b == nil || err != nil {
 		return err
 	}
