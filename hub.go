@@ -134,6 +134,18 @@ func (h *hub) rename(from, to Key) {
 	}
 }
 
+// renameTab is told that the tab of a request gets another id. It will say so
+// over its live connection, but perhaps later than it sends the next request.
+func (h *hub) renameTab(old liveExcept, id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.byKey[old.browser] {
+		if c.is(old) && c.tab != id {
+			c.tab, c.oldTab = id, old.tab
+		}
+	}
+}
+
 // has reports whether a browser's key is the connection's; hub.mu is held.
 func (c *liveConn) has(browser Key) bool {
 	return slices.Contains(c.browsers, browser) || slices.Contains(c.former, browser)
@@ -272,7 +284,7 @@ func (h *hub) among(keys []Key) map[*liveConn]struct{} {
 }
 
 func (c *liveConn) is(e liveExcept) bool {
-	return e.tab != "" && c.tab == e.tab && c.has(e.browser)
+	return e.tab != "" && (c.tab == e.tab || c.oldTab == e.tab) && c.has(e.browser)
 }
 
 // expect excepts a tab from what other servers will say in the next seconds.
@@ -288,8 +300,10 @@ func (h *hub) isExpected(c *liveConn) bool {
 		return false
 	}
 	for _, b := range slices.Concat(c.browsers, c.former) {
-		if until, ok := h.expected[liveExcept{b, c.tab}]; ok && time.Now().Before(until) {
-			return true
+		for _, tab := range [...]string{c.tab, c.oldTab} {
+			if until, ok := h.expected[liveExcept{b, tab}]; ok && time.Now().Before(until) {
+				return true
+			}
 		}
 	}
 	return false

@@ -31,7 +31,8 @@ type liveConn struct {
 	former   []Key  // what they named, some of it
 	session  Key    // zero: nobody is connected
 	user     UserID // of the session
-	tab      string // the id the client says
+	tab      string // the id the client says, or is about to
+	oldTab   string // the one it said before
 	known    *tab   // the tab, if this server knows it
 	phase    int    // when its heartbeats are due
 	counted  bool   // in hub.bySubnet

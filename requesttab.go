@@ -299,11 +299,18 @@ func (q *request) newTab(ctx context.Context) (requestTab, error) {
 // response.
 func (q *request) announceTab() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.tab.announce && !q.w.started {
+	announce := q.tab.announce && !q.w.started
+	if announce {
 		q.tab.announce = false
 		q.tabLine[0] = q.tab.id
 		q.w.Header()[protocol.TabHeader] = q.tabLine[:]
+	}
+	q.mu.Unlock()
+	if !announce {
+		return
+	}
+	if e := q.except(); e.tab != "" {
+		q.site.hub.renameTab(e, q.tabLine[0])
 	}
 }
 
