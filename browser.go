@@ -178,6 +178,21 @@ func (q *request) makeBrowser(ctx context.Context, hierarchy string) (*browser, 
 // issueBrowser names a browser and sends its cookie. Nothing is stored, here or
 // in the store, before the browser holds something.
 func (q *request) issueBrowser(hierarchy string, presented Key) (Key, error) {
+	s := q.site
+	key, err := q.issueKey(hierarchy, presented)
+	if presented == (Key{}) || key == presented || err != nil {
+		return key, err
+	}
+	// Tabs opened their live connections under the cookie that is replaced.
+	s.hub.rename(presented, key)
+	if err := s.publish(q, siteMessage{Kind: messageRenamed, Keys: [][]byte{presented[:], key[:]}}); err != nil {
+		s.log.WarnContext(q, "sojourn: telling the other servers of a browser's new cookie", "error", err)
+	}
+	return key, nil
+}
+
+// issueKey is issueBrowser without what follows from it.
+func (q *request) issueKey(hierarchy string, presented Key) (Key, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.slot(hierarchy)
