@@ -3,6 +3,7 @@ package sojourn
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -47,6 +48,10 @@ func (q *request) Value(key any) any {
 	}
 	return q.Context.Value(key)
 }
+
+// Format keeps what the request holds, its cookies above all, out of whatever
+// a context is printed into.
+func (q *request) Format(f fmt.State, _ rune) { io.WriteString(f, "sojourn.request") }
 
 // request is the state of this site's request that ctx belongs to.
 func (s *Site) request(ctx context.Context) (*request, error) {
