@@ -3,6 +3,7 @@ package sojourn
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -98,8 +99,11 @@ func (w *writer) flush() {
 
 // FlushError is what http.ResponseController calls first.
 func (w *writer) FlushError() error {
-	w.started = true
-	return http.NewResponseController(w.ResponseWriter).Flush()
+	err := http.NewResponseController(w.ResponseWriter).Flush()
+	if !errors.Is(err, http.ErrNotSupported) {
+		w.started = true
+	}
+	return err
 }
 
 func (w *writer) readFrom(r io.Reader) (int64, error) {
