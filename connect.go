@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -128,7 +129,7 @@ func (s *Site) mayConnect(ctx context.Context, q *request, user UserID) error {
 	if user == Nobody {
 		return fmt.Errorf("%w: the id is empty", ErrNoSuchUser)
 	}
-	if q.w.started {
+	if q.w.started() {
 		return ErrHeadersSent
 	}
 	if s.cfg.Users == nil {
@@ -157,12 +158,19 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	}
 	browser := presented
 	if b == nil {
+		q.mu.Lock()
+		tab, at := q.tab, q.nowLocked()
+		q.mu.Unlock()
+		if tab.started && !s.startedHere(new(tabScratch), tab.id, nil, presented, at) {
+			q.forgetTab() // it was one of a browser that is no more
+		}
 		if browser, err = q.issueBrowser(independentHierarchy, presented); err != nil {
 			return err
 		}
 	} else if !q.issued(independentHierarchy) { // the cookie may stay as long again
 		name := s.names.browser
-		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), 0)
+		tok := cookie.Find(q.r.Header["Cookie"], name)
+		q.w.edit(func(h http.Header) { s.setCookie(h, name, tok, 0) })
 	}
 	now := time.Now().UnixMilli() // the actions at closing may have taken their time
 	expires := int64(0)
@@ -208,7 +216,9 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	if o.atBrowserExit {
 		keep = -1
 	}
-	s.setCookie(q.w.Header(), s.names.session, tok, keep)
+	if !q.w.edit(func(h http.Header) { s.setCookie(h, s.names.session, tok, keep) }) {
+		return errors.Join(ErrHeadersSent, q.abandon(ctx)) // it has started since Connect began
+	}
 	return nil
 }
 
@@ -229,11 +239,15 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	}
 	q.tabStarted(tab.id)
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.sess == nil {
+	sess, guarded := q.sess, q.fired.request.yes
+	q.mu.Unlock()
+	if sess == nil {
 		return ErrSessionEnded // an action ended it
 	}
-	q.sess.state.Or(stateOpened)
+	sess.state.Or(stateOpened)
+	if guarded { // whose response carries the id; it may be another one since its state was dropped
+		q.announceTab()
+	}
 	return nil
 }
 
@@ -331,9 +345,14 @@ func (q *request) becomeNobody(deleteCookie bool) {
 	*q.slot(anonymousHierarchy) = requestBrowser{hierarchy: anonymousHierarchy, asked: true}
 	q.mu.Unlock()
 	name := s.names.session
-	if deleteCookie && !q.w.started && (cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(q.w.Header()["Set-Cookie"], name)) {
-		s.deleteCookie(q.w.Header(), name)
+	if !deleteCookie {
+		return
 	}
+	q.w.edit(func(h http.Header) {
+		if cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(h["Set-Cookie"], name) {
+			s.deleteCookie(h, name)
+		}
+	})
 }
 
 // endSession ends one session, in the store first, then here.
@@ -417,8 +436,8 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 			q.forgetBrowser(own.browser)
 		}
 	}
-	if ownEnded && !o.withoutRestart && !q.w.started {
-		q.w.Header().Set(protocol.RestartHeader, "1")
+	if ownEnded && !o.withoutRestart {
+		q.w.edit(func(h http.Header) { h.Set(protocol.RestartHeader, "1") })
 	}
 	return err
 }

@@ -26,15 +26,18 @@ type liveConn struct {
 	// Set before the connection is registered.
 	browsers []Key // what its cookies name, of every hierarchy; UserIndependent's first
 	subnet   netip.Prefix
+	began    int64 // when its handshake came
 
 	// Guarded by hub.mu.
-	session Key    // zero: nobody is connected
-	user    UserID // of the session
-	tab     string // the id the client says
-	known   *tab   // the tab, if this server knows it
-	phase   int    // when its heartbeats are due
-	counted bool   // in hub.bySubnet
-	greeted bool   // the client has said hello
+	session  Key    // zero: nobody is connected
+	user     UserID // of the session
+	tab      string // the id the client says
+	known    *tab   // the tab, if this server knows it
+	phase    int    // when its heartbeats are due
+	counted  bool   // in hub.bySubnet
+	stale    bool   // it is nobody\'s by a cookie that has been replaced since
+	greeted  bool   // the client has said hello
+	welcomed bool   // it was told whose it is
 }
 
 // What a client may cost.
@@ -76,7 +79,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
-	c := &liveConn{subnet: subnet(q.remoteAddr())}
+	c := &liveConn{subnet: subnet(q.remoteAddr()), began: q.now()}
 	if sess != nil {
 		c.session, c.user = sess.key, sess.user
 		c.browsers = append(c.browsers, sess.browser)
@@ -186,7 +189,10 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 	if err != nil {
 		return err
 	}
-	var hello struct{ Type, Tab, Mark string }
+	var hello struct {
+		Type, Tab string
+		Mark      *string
+	}
 	if kind != websocket.MessageText || json.Unmarshal(data, &hello) != nil || hello.Type != protocol.LiveHello {
 		return errHello
 	}

@@ -273,7 +273,7 @@ func (q *request) browserOf(ctx context.Context, hierarchy string) (b *browser, 
 	ok := attested
 	if !ok {
 		key, ok = token.Parse(cookie.Find(q.r.Header["Cookie"], q.site.names.of(hierarchy)))
-		attested = hierarchy == independentHierarchy && sess != nil && sess.browser == key
+		attested = hierarchy == independentHierarchy && sess != nil && sess.browser == key && !q.site.dropped(sess)
 	}
 	if ok {
 		if b, err = q.site.lookupBrowser(ctx, key, hierarchy, attested, now); err != nil {
@@ -294,6 +294,12 @@ func (q *request) issued(hierarchy string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.slot(hierarchy).issued
+}
+
+// dropped reports whether a session has ended and its browser's state was
+// dropped, so that it vouches for the browser no more.
+func (s *Site) dropped(sess *session) bool {
+	return sess.ended() && s.browsers.wasDropped(sess.browser)
 }
 
 // lookupBrowser is the browser of key if it holds state, or if a session
@@ -381,6 +387,11 @@ func (q *request) makeBrowser(ctx context.Context, hierarchy string) (*browser, 
 		return nil, err
 	}
 	if b == nil {
+		if sess, err := q.identify(ctx); err != nil {
+			return nil, err
+		} else if sess != nil && sess.browser == presented && q.site.dropped(sess) {
+			return nil, ErrSessionEnded
+		}
 		if _, err = q.issueBrowser(hierarchy, presented); err != nil {
 			return nil, err
 		}
@@ -394,9 +405,6 @@ func (q *request) makeBrowser(ctx context.Context, hierarchy string) (*browser, 
 // issueBrowser names a browser and sends its cookie. Nothing is stored, here or
 // in the store, before the browser holds something.
 func (q *request) issueBrowser(hierarchy string, presented Key) (Key, error) {
-	if q.w.started {
-		return Key{}, ErrHeadersSent
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.slot(hierarchy)
@@ -405,12 +413,14 @@ func (q *request) issueBrowser(hierarchy string, presented Key) (Key, error) {
 	}
 	s := q.site
 	tok, key := token.New(token.Anywhere())
-	s.browsers.inherit(presented, key)
 	keep := int64(0) // Timeouts.Browser begins anew with every request, the cookie's age does not
 	if hierarchy == anonymousHierarchy {
 		keep = s.timeouts.absolute
 	}
-	s.setCookie(q.w.Header(), s.names.of(hierarchy), tok, keep)
+	if !q.w.edit(func(h http.Header) { s.setCookie(h, s.names.of(hierarchy), tok, keep) }) {
+		return Key{}, ErrHeadersSent
+	}
+	s.browsers.inherit(presented, key)
 	*m = requestBrowser{hierarchy: hierarchy, issued: true, presented: key}
 	return key, nil
 }

@@ -68,9 +68,6 @@ func New(cfg Config) (*Site, error) {
 	if !validPath(s.path) {
 		return nil, fmt.Errorf("sojourn: Config.Path is %q: it must be names of letters, digits, - and _, each between slashes", s.path)
 	}
-	if s.cfg.ErrorHandler == nil {
-		s.cfg.ErrorHandler = s.defaultErrorHandler
-	}
 	var err error
 	if s.names, err = newCookieNames(&s.cfg.Cookie); err != nil {
 		return nil, err
