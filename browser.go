@@ -41,7 +41,7 @@ func (q *request) browserOf(ctx context.Context, hierarchy string) (b *browser, 
 		return nil, Key{}, err
 	}
 	q.mu.Lock()
-	if m := q.slot(hierarchy); m.asked {
+	if m := q.slot(hierarchy); m.asked && (m.b == nil || !m.b.forgotten.Load()) {
 		defer q.mu.Unlock()
 		return m.b, m.presented, nil
 	}
@@ -62,7 +62,7 @@ func (q *request) browserOf(ctx context.Context, hierarchy string) (b *browser, 
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.slot(hierarchy)
-	if !m.asked {
+	if !m.asked || m.b != nil && m.b.forgotten.Load() {
 		m.asked, m.b, m.presented = true, b, key
 	}
 	return m.b, m.presented, nil
