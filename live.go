@@ -25,7 +25,8 @@ type liveConn struct {
 
 	browsers []Key // what its cookies name, of every hierarchy; UserIndependent's first. It grows under hub.mu
 	subnet   netip.Prefix
-	began    int64 // when its handshake came
+	began    int64    // when its handshake came
+	issued   *browser // that of browsers which was made for this connection, if any
 
 	// Guarded by hub.mu.
 	home     Key    // the browser whose tab it is: the first of browsers, until a Connect names another
@@ -84,7 +85,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 		c.session, c.user = sess.key, sess.user
 		c.browsers = append(c.browsers, sess.browser)
 	}
-	if c.browsers, err = s.liveBrowsers(q, c.browsers); err != nil {
+	if err = s.liveBrowsers(q, c); err != nil {
 		return err
 	}
 	c.home = c.browsers[0]
@@ -94,12 +95,14 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	})
 	if err != nil {
 		s.log.DebugContext(q, "sojourn: no live connection", "error", err)
+		s.forgetIssued(c)
 		return nil // Accept has answered
 	}
 	ws.SetReadLimit(liveReadLimit)
 	c.out.ws = ws
 	// The handler returns, so that the server's memory for the request is free.
 	if code := s.hub.join(c, &s.limits); code != 0 {
+		s.forgetIssued(c)
 		go ws.Close(code, "")
 		return nil
 	}
@@ -109,23 +112,33 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 
 // liveBrowsers are the browsers that the request's cookies name. A browser that
 // names none gets a cookie; one that is not known is good enough to be told.
-func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
+func (s *Site) liveBrowsers(q *request, c *liveConn) error {
 	for _, h := range append([]string{independentHierarchy, anonymousHierarchy}, s.refs.hierarchies()...) {
 		key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], s.names.of(h)))
 		switch {
 		case ok:
-			keys = append(keys, key)
+			c.browsers = append(c.browsers, key)
 		case h == independentHierarchy:
-			if key, err := q.issueBrowser(h, Key{}); err != nil {
-				return nil, err
-			} else if _, _, err := q.browserOf(q, h); err != nil { // from now on it is known here
-				return nil, err
-			} else {
-				keys = append(keys, key)
+			key, err := q.issueBrowser(h, Key{})
+			if err != nil {
+				return err
 			}
+			if c.issued, _, err = q.browserOf(q, h); err != nil { // from now on it is known here
+				return err
+			}
+			c.browsers = append(c.browsers, key)
 		}
 	}
-	return keys, nil
+	return nil
+}
+
+// forgetIssued forgets the browser that was made for a connection which has
+// gone or never was, unless something is there by now: strangers could make any
+// number.
+func (s *Site) forgetIssued(c *liveConn) {
+	if c.issued != nil {
+		s.browsers.forgetUnused(c.issued)
+	}
 }
 
 // liveOrigin reports whether the request comes from a page of the site: every
@@ -168,6 +181,7 @@ func withPort(scheme, host string) string {
 
 // readLive reads what the tab says until it goes.
 func (s *Site) readLive(c *liveConn) {
+	defer s.forgetIssued(c)
 	defer s.hub.leave(c)
 	ctx, cancel := context.WithTimeout(s.ctx, liveHelloWithin)
 	err := s.readHello(ctx, c)

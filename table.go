@@ -296,6 +296,19 @@ func (t *browserTable) forget(b *browser) {
 	}
 }
 
+// forgetUnused takes a browser out of memory that was issued and holds nothing.
+func (t *browserTable) forgetUnused(b *browser) {
+	if b.stored.Load() || b.vals.Load() != nil {
+		return
+	}
+	b.tabs.mu.Lock()
+	tabs := len(b.tabs.m)
+	b.tabs.mu.Unlock()
+	if tabs == 0 {
+		t.forget(b)
+	}
+}
+
 // forgetDropped ends the memory of browsers dropped before then: their tabs
 // have expired.
 func (t *browserTable) forgetDropped(then int64) {
