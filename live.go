@@ -139,7 +139,7 @@ func (s *Site) liveOrigin(q *request) bool {
 		return false
 	}
 	u, err := url.Parse(origins[0])
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || !strings.EqualFold(origins[0], u.Scheme+"://"+u.Host) {
 		return false
 	}
 	if strings.EqualFold(u.Scheme, q.scheme()) && strings.EqualFold(withPort(u.Scheme, u.Host), withPort(u.Scheme, q.r.Host)) {
