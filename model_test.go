@@ -34,9 +34,20 @@ func (s *modelState) at(ref string) *string {
 type modelTab struct {
 	tab                *sojourntest.Tab
 	browser            *modelBrowser
+	started            bool       // the server knows it: a page without a guard is of this tab
+	fresh              bool       // DisconnectAll made it a new tab; whether it finds what it held of a hierarchy of its own is not said
 	anonymous          modelState // TabScope with nobody connected
 	independent, other modelState
 }
+
+// GoString is for the report of a failure.
+func (b *modelBrowser) GoString() string { return b.name }
+
+// GoString is for the report of a failure.
+func (t *modelTab) GoString() string { return fmt.Sprint("tab ", slices.Index(t.browser.tabs, t)) }
+
+// GoString is for the report of a failure.
+func (s *modelSession) GoString() string { return fmt.Sprint(s.user, "'s in ", s.browser.name) }
 
 type modelBrowser struct {
 	browser            *sojourntest.Browser
@@ -106,9 +117,10 @@ func (m *model) visit(tab *modelTab, f func(ctx context.Context)) {
 	}
 	guarded := rapid.IntRange(0, 9).Draw(m.T, "guarded") > 0
 	h := http.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { f(r.Context()) }))
-	if guarded || tab.tab.ID() == "" {
+	if guarded || !tab.started {
 		h = m.app.site.Wrap(h)
 	}
+	tab.started = true
 	if resp := m.app.handle(tab.tab, h); resp.StatusCode != http.StatusOK {
 		m.Fatalf("the status is %s", resp.Status)
 	}
@@ -221,7 +233,8 @@ func (m *model) endAll(user sojourn.UserID, keep bool) {
 		b.independent = modelState{}
 		for _, tab := range b.tabs {
 			tab.independent = modelState{}
-			tab.other = modelState{} // it is a new tab
+			tab.started = false // it is a new tab
+			tab.fresh = true
 			tab.anonymous = modelState{}
 		}
 	}
@@ -291,6 +304,7 @@ func (m *model) Restart(t *rapid.T) {
 	for _, b := range m.browsers {
 		b.anonymous.volatile, b.independent.volatile, b.other.volatile = "", "", ""
 		for _, tab := range b.tabs {
+			tab.started = false
 			tab.anonymous.volatile, tab.independent.volatile, tab.other.volatile = "", "", ""
 		}
 	}
@@ -301,6 +315,9 @@ func (m *model) change(t *rapid.T, do func(ctx context.Context, r *sojourn.Ref[s
 	m.T = t
 	tab := m.tab()
 	ref := rapid.SampledFrom(sharedRefs).Draw(t, "ref")
+	if tab.fresh && strings.HasPrefix(ref, "otab") {
+		return
+	}
 	var value string
 	st := m.state(tab, ref)
 	if st != nil {
@@ -392,6 +409,9 @@ func (m *model) look(tab *modelTab) {
 			m.Fatalf("in %s the user is %q, want %q", tab.browser.name, user, want)
 		}
 		for _, ref := range sharedRefs {
+			if tab.fresh && strings.HasPrefix(ref, "otab") {
+				continue
+			}
 			v, err := m.app.refs[ref].Get(ctx)
 			st := m.state(tab, ref)
 			if st == nil {
