@@ -1,8 +1,7 @@
 -- What several scripts need. Each script is this file and one of the others.
 --
--- A script reads before it writes where it can: while a cluster moves a slot, a
--- command on a
--- key that is not there fails, and what was written before would stay.
+-- Scripts read before they write where they can: while a cluster moves a slot, a
+-- command on a key that is not there fails, and what was written before stays.
 
 -- The deadline that never comes.
 local NEVER = 9007199254740991

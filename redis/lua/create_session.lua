@@ -5,10 +5,22 @@ if call('EXISTS', KEYS[1]) == 1 then
   return redis.error_reply('EXISTS there is a session of this key already')
 end
 local gone = {}
-if limit > 0 then
-  local over = call('ZCARD', KEYS[2]) + 1 - limit
-  if over > 0 then
-    gone = call('ZRANGE', KEYS[2], 0, over - 1)
+if limit > 0 and call('ZCARD', KEYS[2]) >= limit then
+  local others, names = call('ZRANGE', KEYS[2], 0, -1), {}
+  for i, other in ipairs(others) do
+    names[i] = base .. 's' .. other
+  end
+  local left = many('EXISTS', nil, names)
+  local all = left == #others -- or else the engine has freed some
+  local over = left + 1 - limit
+  for i, other in ipairs(others) do
+    local freed = not all and call('EXISTS', names[i]) == 0
+    if freed or over > 0 then
+      gone[#gone + 1] = other
+    end
+    if not freed then
+      over = over - 1
+    end
   end
 end
 local seen, deadline = head(record)
