@@ -2,11 +2,14 @@ package redis_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/sojourn-go/sojourn"
 	"github.com/sojourn-go/sojourn/internal/testserver"
 	"github.com/sojourn-go/sojourn/redis"
 )
@@ -85,6 +88,18 @@ func TestNoErrorTellsThePassword(t *testing.T) {
 		} else if strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("the error tells the password: %v", err)
 		}
+	}
+}
+
+func TestOpenWithoutAnEngineIsUnavailable(t *testing.T) {
+	t.Parallel()
+	if s, err := redis.Open(t.Context(), "redis://127.0.0.1:1"); !errors.Is(err, sojourn.ErrUnavailable) {
+		t.Errorf("Open returned %v, %v", s, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if s, err := redis.Open(ctx, "redis://127.0.0.1:1"); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that is done, Open returned %v, %v", s, err)
 	}
 }
 

@@ -179,6 +179,38 @@ func TestAWriteWithoutAnswerIsNotSentTwice(t *testing.T) {
 	}
 }
 
+func TestAFullEngineGoesOnEndingSessions(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	s := open(t, server.URL())
+	other, n := newSession("ada"), newSession("ada")
+	create(t, s, other, n)
+	set(t, s, cartOf(n), "1")
+	limit := func(memory string) {
+		if _, err := server.Command("CONFIG", "SET", "maxmemory", memory); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit("100kb")
+	if _, err := s.SetValue(t.Context(), cartOf(n), sojourn.Write{Version: sojourn.AnyVersion, Data: []byte("2")}); !errors.Is(err, sojourn.ErrUnavailable) {
+		t.Errorf("a write to a full engine: %v, want %v", err, sojourn.ErrUnavailable)
+	}
+	if _, err := s.CreateSession(t.Context(), newSession("bob"), 0); !errors.Is(err, sojourn.ErrUnavailable) {
+		t.Errorf("a creation in a full engine: %v, want %v", err, sojourn.ErrUnavailable)
+	}
+	if ended, left, err := s.EndSession(t.Context(), other.Key, sojourn.EndRevoked); err != nil || len(ended) != 1 || left != 1 {
+		t.Errorf("EndSession returned %v, %d, %v", ended, left, err)
+	}
+	if ended, err := s.EndUser(t.Context(), "ada", sojourn.EndRevoked); err != nil || len(ended) != 1 {
+		t.Errorf("EndUser returned %v, %v", ended, err)
+	}
+	limit("0")
+	create(t, s, newSession("bob"))
+	if n, err := s.Count(t.Context()); err != nil || n != (sojourn.Counts{Sessions: 1}) {
+		t.Errorf("Count returned %+v, %v", n, err)
+	}
+}
+
 func TestWhatNobodySweepsTheEngineFrees(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
