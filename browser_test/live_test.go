@@ -28,7 +28,6 @@ func TestLatencyOfBeingTold(t *testing.T) {
 		two.until(`window.toldAt > 0`)
 		told := value[float64](two, `window.toldAt`)
 		took = append(took, time.Duration((told-called)*float64(time.Millisecond)))
-		one.navigate(s.url + "/")
 	}
 	slices.Sort(took)
 	t.Logf("disconnect() in one tab to the other tab told: median %v of %d, from %v to %v",

@@ -1,0 +1,145 @@
+package testserver
+
+import (
+	"net"
+	"sync"
+	"testing"
+)
+
+// Proxy stands between a client and a server, and does to their connections
+// what networks do.
+type Proxy struct {
+	listener net.Listener
+	target   string
+
+	mu    sync.Mutex
+	held  chan struct{} // not nil while nothing gets through; closed when it does again
+	conns map[net.Conn]struct{}
+	over  bool
+	wg    sync.WaitGroup
+}
+
+// NewProxy listens on a free port of the loopback interface for clients of
+// target, until the test ends. Sent, if not nil, sees what the clients send,
+// of each connection in order.
+func NewProxy(t testing.TB, target string, sent func(c net.Conn, p []byte)) *Proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{listener: l, target: target, conns: make(map[net.Conn]struct{})}
+	p.wg.Go(func() { p.accept(sent) })
+	t.Cleanup(p.close)
+	return p
+}
+
+// Addr is where clients connect.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Hold lets nothing through any more. Connections stay open, new ones are
+// taken, and nobody is told: as when a router forgot them.
+func (p *Proxy) Hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held == nil {
+		p.held = make(chan struct{})
+	}
+}
+
+// Release lets everything through again that Hold held back.
+func (p *Proxy) Release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held != nil {
+		close(p.held)
+		p.held = nil
+	}
+}
+
+// Cut closes all connections. New ones are taken.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.Close()
+	}
+}
+
+func (p *Proxy) close() {
+	p.listener.Close()
+	p.mu.Lock()
+	p.over = true
+	p.mu.Unlock()
+	p.Cut()
+	p.Release()
+	p.wg.Wait()
+}
+
+func (p *Proxy) accept(sent func(net.Conn, []byte)) {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.target)
+		if err != nil {
+			client.Close() // as if the port had answered so
+			continue
+		}
+		if !p.add(client, server) {
+			return
+		}
+		p.wg.Go(func() {
+			p.copy(server, client, func(b []byte) {
+				if sent != nil {
+					sent(client, b)
+				}
+			})
+		})
+		p.wg.Go(func() { p.copy(client, server, func([]byte) {}) })
+	}
+}
+
+// add remembers connections to close; it is false when there are to be none.
+func (p *Proxy) add(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		if p.over {
+			c.Close()
+			continue
+		}
+		p.conns[c] = struct{}{}
+	}
+	return !p.over
+}
+
+func (p *Proxy) copy(to, from net.Conn, seen func([]byte)) {
+	defer func() {
+		p.mu.Lock()
+		delete(p.conns, from)
+		p.mu.Unlock()
+		from.Close()
+		to.Close()
+	}()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		p.mu.Lock()
+		held := p.held
+		p.mu.Unlock()
+		if held != nil {
+			<-held
+		}
+		if n > 0 {
+			seen(buf[:n])
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
