@@ -293,6 +293,14 @@ func TestGuessingPasswordsIsSlowedDown(t *testing.T) {
 	signIn(t, sojourntest.NewBrowser(t, app), "ada")
 }
 
+func TestWhoKnowsThePasswordIsNotSlowedDown(t *testing.T) {
+	t.Parallel()
+	b := sojourntest.NewBrowser(t, newApp(t, nil))
+	for range 12 {
+		signIn(t, b, "bob")
+	}
+}
+
 func TestTabCountersNeedTheTabHeader(t *testing.T) {
 	t.Parallel()
 	b := sojourntest.NewBrowser(t, newApp(t, nil))
