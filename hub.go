@@ -1,7 +1,6 @@
 package sojourn
 
 import (
-	"context"
 	"encoding/json"
 	"net/netip"
 	"slices"
@@ -22,10 +21,29 @@ type hub struct {
 	byUser   map[UserID]map[*liveConn]struct{}
 	bySubnet map[netip.Prefix]int // of connections in which nobody is connected when they open
 	expected map[liveExcept]time.Time
+	connects recentKeys // where somebody connected
 	joined   int
 	closed   bool
-	some     chan struct{} // there is a connection
+	some     chan struct{}  // there is a connection
+	reading  sync.WaitGroup // of connections that have joined and not left
 }
+
+// recentKeys remembers for ten seconds, and no longer than twenty, when
+// something happened to a key: as long as a handshake may take.
+type recentKeys struct {
+	turned   int64 // when now was new
+	now, old map[Key]int64
+}
+
+func (r *recentKeys) note(k Key, when int64) {
+	if r.now == nil || when >= r.turned+(10*time.Second).Milliseconds() {
+		r.old, r.now, r.turned = r.now, make(map[Key]int64), when
+	}
+	r.now[k] = when
+}
+
+// last is when it happened last; 0: not of late.
+func (r *recentKeys) last(k Key) int64 { return max(r.now[k], r.old[k]) }
 
 // liveNotice says that the connection of tabs has changed.
 type liveNotice struct {
@@ -33,6 +51,7 @@ type liveNotice struct {
 	reason  string
 	except  liveExcept
 	session Key    // what the tab excepted is of now
+	browser Key    // likewise
 	user    UserID // likewise
 }
 
@@ -81,9 +100,12 @@ func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
 		h.bySubnet[c.subnet]++
 		c.counted = true
 	}
+	// Whoever connected while this handshake was under way could not tell it.
+	c.stale = c.session == (Key{}) && h.connects.last(c.browsers[0]) >= c.began
 	h.joined++
 	c.phase = h.joined
 	h.conns[c] = struct{}{}
+	h.reading.Add(1) // not after closeAll
 	for _, k := range c.browsers {
 		index(h.byKey, k, c)
 	}
@@ -129,15 +151,17 @@ func (h *hub) leave(c *liveConn) {
 	}
 	h.mu.Unlock()
 	h.keep(c, nil)
+	h.reading.Done()
 }
 
-// greet notes what the client says its tab is, and whether it is the first time.
-func (h *hub) greet(c *liveConn, tab string) (session Key, first bool) {
+// greet notes what the client says its tab is, and tells whose it is and whether
+// it is the first time.
+func (h *hub) greet(c *liveConn, tab string) (session, home Key, first bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	first = !c.greeted
 	c.greeted, c.tab = true, tab
-	return c.session, first
+	return c.session, c.home, first
 }
 
 // keep makes t the tab whose state the connection keeps; nil: none.
@@ -176,7 +200,7 @@ func (t *tab) open(n int) {
 func (h *hub) answer(c *liveConn, pageMark *string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !c.welcomed && pageMark != nil && *pageMark != mark(c.session) {
+	if c.stale || !c.welcomed && pageMark != nil && *pageMark != mark(c.session) {
 		c.out.push(changedMessage(protocol.ReasonChanged))
 		c.out.close(protocol.CloseChanged)
 		return
@@ -219,9 +243,22 @@ func (h *hub) tell(n liveNotice) {
 	message := changedMessage(n.reason)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if n.session != (Key{}) {
+		now := nowMillis()
+		for _, k := range n.keys {
+			h.connects.note(k, now)
+		}
+	}
 	for c := range h.among(n.keys) {
 		if c.is(n.except) || h.isExpected(c) {
 			h.setSession(c, n.session, n.user)
+			if n.browser != (Key{}) && !slices.Contains(c.browsers, n.browser) {
+				c.browsers = append(c.browsers, n.browser)
+				index(h.byKey, n.browser, c)
+			}
+			if n.browser != (Key{}) {
+				c.home = n.browser
+			}
 			c.welcome()
 			continue
 		}
@@ -340,84 +377,5 @@ func (h *hub) closeAll() {
 	h.closed = true
 	for c := range h.conns {
 		c.out.close(protocol.CloseRestart)
-	}
-}
-
-// liveQueue is what is to be written to one connection. A goroutine writes it,
-// as long as there is anything.
-type liveQueue struct {
-	ws      *websocket.Conn
-	mu      sync.Mutex
-	waiting [][]byte
-	bytes   int
-	writing bool
-	code    websocket.StatusCode // to close with when all is written; 0: stay open
-}
-
-const (
-	liveQueueBytes  = 256 << 10 // may wait for a slow client
-	liveWriteWithin = 10 * time.Second
-)
-
-// push queues a message. A client that does not read what it is sent is cut off.
-func (q *liveQueue) push(message []byte) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.code != 0 {
-		return
-	}
-	q.bytes += len(message)
-	if q.bytes > liveQueueBytes && len(q.waiting) > 0 {
-		q.code, q.waiting = protocol.CloseRestart, nil
-		go q.ws.CloseNow()
-		return
-	}
-	q.waiting = append(q.waiting, message)
-	q.start()
-}
-
-// close closes the connection after what is queued.
-func (q *liveQueue) close(code websocket.StatusCode) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.code == 0 {
-		q.code = code
-		q.start()
-	}
-}
-
-func (q *liveQueue) start() {
-	if !q.writing {
-		q.writing = true
-		go q.write()
-	}
-}
-
-func (q *liveQueue) write() {
-	for {
-		q.mu.Lock()
-		waiting, code := q.waiting, q.code
-		q.waiting, q.bytes = nil, 0
-		if len(waiting) == 0 {
-			q.writing = false
-			q.mu.Unlock()
-			if code != 0 {
-				q.ws.Close(code, "")
-			}
-			return
-		}
-		q.mu.Unlock()
-		for _, message := range waiting {
-			ctx, cancel := context.WithTimeout(context.Background(), liveWriteWithin)
-			err := q.ws.Write(ctx, websocket.MessageText, message)
-			cancel()
-			if err != nil {
-				q.ws.CloseNow()
-				q.mu.Lock()
-				q.code, q.waiting, q.writing = protocol.CloseRestart, nil, false
-				q.mu.Unlock()
-				return
-			}
-		}
 	}
 }

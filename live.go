@@ -23,17 +23,19 @@ import (
 type liveConn struct {
 	out liveQueue
 
-	// Set before the connection is registered.
-	browsers []Key // what its cookies name, of every hierarchy; UserIndependent's first
+	browsers []Key // what its cookies name, of every hierarchy; UserIndependent's first. It grows under hub.mu
 	subnet   netip.Prefix
+	began    int64 // when its handshake came
 
 	// Guarded by hub.mu.
+	home     Key    // the browser whose tab it is: the first of browsers, until a Connect names another
 	session  Key    // zero: nobody is connected
 	user     UserID // of the session
 	tab      string // the id the client says
 	known    *tab   // the tab, if this server knows it
 	phase    int    // when its heartbeats are due
 	counted  bool   // in hub.bySubnet
+	stale    bool   // it is nobody's by a cookie that has been replaced since
 	greeted  bool   // the client has said hello
 	welcomed bool   // it was told whose it is
 }
@@ -77,7 +79,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
-	c := &liveConn{subnet: subnet(q.remoteAddr())}
+	c := &liveConn{subnet: subnet(q.remoteAddr()), began: q.now()}
 	if sess != nil {
 		c.session, c.user = sess.key, sess.user
 		c.browsers = append(c.browsers, sess.browser)
@@ -85,6 +87,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	if c.browsers, err = s.liveBrowsers(q, c.browsers); err != nil {
 		return err
 	}
+	c.home = c.browsers[0]
 	ws, err := websocket.Accept(w, q.r, &websocket.AcceptOptions{
 		Subprotocols:       []string{protocol.LiveProtocol},
 		InsecureSkipVerify: true, // liveOrigin is stricter
@@ -97,9 +100,10 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	c.out.ws = ws
 	// The handler returns, so that the server's memory for the request is free.
 	if code := s.hub.join(c, &s.limits); code != 0 {
-		c.out.close(code)
+		go ws.Close(code, "")
+		return nil
 	}
-	s.reading.Go(func() { s.readLive(c) })
+	go s.readLive(c)
 	return nil
 }
 
@@ -112,11 +116,13 @@ func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
 		case ok:
 			keys = append(keys, key)
 		case h == independentHierarchy:
-			key, err := q.issueBrowser(h, Key{})
-			if err != nil {
+			if key, err := q.issueBrowser(h, Key{}); err != nil {
 				return nil, err
+			} else if _, _, err := q.browserOf(q, h); err != nil { // from now on it is known here
+				return nil, err
+			} else {
+				keys = append(keys, key)
 			}
-			keys = append(keys, key)
 		}
 	}
 	return keys, nil
@@ -197,8 +203,8 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 	if !validTabID(hello.Tab) {
 		hello.Tab = ""
 	}
-	session, first := s.hub.greet(c, hello.Tab)
-	if err := s.keepTab(ctx, c, hello.Tab, session); err != nil {
+	session, home, first := s.hub.greet(c, hello.Tab)
+	if err := s.keepTab(ctx, c, hello.Tab, session, home); err != nil {
 		return err
 	}
 	if first { // it is registered; only now is its session looked at, so that no end is missed
@@ -225,12 +231,12 @@ func (s *Site) liveAlive(ctx context.Context, session Key) (bool, error) {
 
 // keepTab keeps the tab's state as long as the connection is open, if this
 // server knows the tab.
-func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, session Key) error {
+func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, session, home Key) error {
 	if id == "" {
 		return nil
 	}
 	now := nowMillis()
-	b, err := s.lookupBrowser(ctx, c.browsers[0], independentHierarchy, session != Key{}, now)
+	b, err := s.lookupBrowser(ctx, home, independentHierarchy, session != Key{}, now)
 	if b == nil || err != nil {
 		return err
 	}

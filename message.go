@@ -17,6 +17,7 @@ type siteMessage struct {
 	Browser []byte          `json:",omitempty"` // connected, expect: of the tab excepted
 	Tab     string          `json:",omitempty"` // likewise
 	Session []byte          `json:",omitempty"` // connected: of the tab excepted
+	At      []byte          `json:",omitempty"` // likewise: its browser
 	User    UserID          `json:",omitempty"` // likewise
 }
 
@@ -96,6 +97,7 @@ func (s *Site) take(m *siteMessage) {
 	case messageConnected:
 		n := liveNotice{keys: keys, reason: m.Reason, except: except, user: m.User}
 		copy(n.session[:], m.Session)
+		copy(n.browser[:], m.At)
 		s.hub.tell(n)
 	case messageExpect:
 		s.hub.expect(except)
@@ -118,7 +120,7 @@ func (s *Site) tell(ctx context.Context, n liveNotice) error {
 		m.Browser = n.except.browser[:]
 	}
 	if n.session != (Key{}) {
-		m.Session = n.session[:]
+		m.Session, m.At = n.session[:], n.browser[:]
 	}
 	return s.publish(ctx, m)
 }

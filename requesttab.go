@@ -2,6 +2,7 @@ package sojourn
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/sojourn-go/sojourn/protocol"
 )
@@ -300,11 +301,14 @@ func (q *request) newTab(ctx context.Context) (requestTab, error) {
 func (q *request) announceTab() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.tab.announce && !q.w.started {
+	if !q.tab.announce {
+		return
+	}
+	q.w.edit(func(h http.Header) {
 		q.tab.announce = false
 		q.tabLine[0] = q.tab.id
-		q.w.Header()[protocol.TabHeader] = q.tabLine[:]
-	}
+		h[protocol.TabHeader] = q.tabLine[:]
+	})
 }
 
 // forgetTab makes the request's tab a new one.
