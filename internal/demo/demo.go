@@ -41,6 +41,9 @@ type Options struct {
 	// Default: none.
 	Proxies []netip.Prefix
 
+	// GoPage is the folder of BuildGoPage. Default: the page in Go is missing.
+	GoPage string
+
 	// Logger gets what goes wrong. Default: discard.
 	Logger *slog.Logger
 }
@@ -65,6 +68,7 @@ type App struct {
 	server    server
 	storeName string
 	proxies   []netip.Prefix
+	goPage    string
 }
 
 // Open starts the application. Close stops it.
@@ -73,7 +77,7 @@ func Open(ctx context.Context, opts Options) (*App, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	a := &App{
-		attempts: newAttempts(), log: opts.Logger, plainHTTP: opts.PlainHTTP, proxies: opts.Proxies,
+		attempts: newAttempts(), log: opts.Logger, plainHTTP: opts.PlainHTTP, proxies: opts.Proxies, goPage: opts.GoPage,
 		shared:    opts.Store != nil && opts.Store.Fresh() != sojourn.Forever,
 		server:    server{Name: opts.Server, Colour: colourOf(opts.Server)},
 		storeName: cmp.Or(opts.StoreName, "memory"),
@@ -137,6 +141,7 @@ func (a *App) routes() http.Handler {
 	mux.Handle("GET /counters", s.OptConnected(a.showCounters))
 	mux.Handle("POST /counters", s.OptConnected(a.pressCounter))
 	mux.Handle("GET /functions", s.OptConnected(a.showFunctions))
+	mux.Handle("GET /functions/go", s.OptConnected(a.showGoPage))
 	mux.Handle("GET /timeline", s.OptConnected(a.showTimeline))
 	mux.Handle("POST /timeline", s.OptConnected(a.recordTimeline))
 	mux.Handle("GET /sign-in", s.OptConnected(a.showSignIn))
@@ -162,6 +167,7 @@ func (a *App) routes() http.Handler {
 
 	// No guard: nothing fires, no cookie is set.
 	mux.HandleFunc("GET /static/{file}", a.serveStatic)
+	mux.HandleFunc("GET /functions/go/{file}", a.serveGoPage)
 	mux.HandleFunc("/", a.notFound)
 	return mux
 }

@@ -74,7 +74,7 @@ func checkText(text string) error {
 
 // functionsPage is what the two pages of functions show.
 type functionsPage struct {
-	Lines   map[string]string // of code, for each function
+	Lines   map[string]string // of code, for some of the functions
 	Go      bool              // the page in Go
 	Ready   bool              // it is built
 	Wait    string            // it is not, yet
@@ -83,8 +83,6 @@ type functionsPage struct {
 
 var inJavaScript = map[string]string{
 	"tab":        `await call("count", "tab-volatile")`,
-	"session":    `await call("count", "session-volatile")`,
-	"user":       `await call("count", "user-persistent")`,
 	"greet":      `await call("greet", "Good evening")`,
 	"accounts":   `await call("accounts", {})`,
 	"wave":       `await call("wave", text)`,

@@ -31,7 +31,7 @@ type pages struct {
 // static are the addresses of the static files, which change with their
 // content.
 type static struct {
-	Style, Icon, House, Script, Functions string
+	Style, Icon, House, Script, Functions, GoStart string
 }
 
 // view is what every template gets; Data is the page's own.
@@ -69,7 +69,7 @@ func parsePages() (pages, error) {
 	}
 	for file, at := range map[string]*string{
 		"style.css": &p.static.Style, "icon.svg": &p.static.Icon, "house.svg": &p.static.House,
-		"demo.js": &p.static.Script, "functions.js": &p.static.Functions,
+		"demo.js": &p.static.Script, "functions.js": &p.static.Functions, "go.js": &p.static.GoStart,
 	} {
 		if *at, err = address(file); err != nil {
 			return p, err
