@@ -1,7 +1,6 @@
 package sojourn
 
 import (
-	"context"
 	"encoding/json"
 	"net/netip"
 	"slices"
@@ -52,7 +51,6 @@ type liveNotice struct {
 	reason  string
 	except  liveExcept
 	session Key    // what the tab excepted is of now
-	browser Key    // likewise
 	user    UserID // likewise
 }
 
@@ -120,7 +118,7 @@ func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
 
 // setSession makes a connection one of another session; h.mu is held.
 func (h *hub) setSession(c *liveConn, session Key, user UserID) {
-	if c.session != (Key{}) && !slices.Contains(c.browsers, c.session) {
+	if c.session != (Key{}) && !c.has(c.session) {
 		unindex(h.byKey, c.session, c)
 	}
 	if c.user != Nobody {
@@ -135,13 +133,52 @@ func (h *hub) setSession(c *liveConn, session Key, user UserID) {
 	}
 }
 
+// rename is told that a browser's cookie was replaced: its open tabs can be
+// reached by both from now on.
+func (h *hub) rename(from, to Key) {
+	const most = 4 // such cookies of one connection, for a client that keeps none of them
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.byKey[from] {
+		if c.has(to) {
+			continue
+		}
+		former := to // of two that were issued for one cookie nobody knows which is kept
+		if i := slices.Index(c.browsers, from); i >= 0 {
+			c.browsers[i], former = to, from
+		}
+		index(h.byKey, to, c)
+		if c.former = append(c.former, former); len(c.former) > most {
+			unindex(h.byKey, c.former[0], c)
+			c.former = slices.Delete(c.former, 0, 1)
+		}
+	}
+}
+
+// renameTab is told that the tab of a request gets another id. It will say so
+// over its live connection, but perhaps later than it sends the next request.
+func (h *hub) renameTab(old liveExcept, id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.byKey[old.browser] {
+		if c.is(old) && c.tab != id {
+			c.tab, c.oldTab = id, old.tab
+		}
+	}
+}
+
+// has reports whether a browser's key is the connection's; hub.mu is held.
+func (c *liveConn) has(browser Key) bool {
+	return slices.Contains(c.browsers, browser) || slices.Contains(c.former, browser)
+}
+
 // leave forgets a connection. Its tab's state has Timeouts.Tab to live from now.
 func (h *hub) leave(c *liveConn) {
 	h.mu.Lock()
 	if _, ok := h.conns[c]; ok {
 		delete(h.conns, c)
 		h.setSession(c, Key{}, Nobody)
-		for _, k := range c.browsers {
+		for _, k := range slices.Concat(c.browsers, c.former) {
 			unindex(h.byKey, k, c)
 		}
 		if c.counted {
@@ -155,14 +192,13 @@ func (h *hub) leave(c *liveConn) {
 	h.reading.Done()
 }
 
-// greet notes what the client says its tab is, and tells whose it is and whether
-// it is the first time.
-func (h *hub) greet(c *liveConn, tab string) (session, home Key, first bool) {
+// greet notes what the client says its tab is, and whether it is the first time.
+func (h *hub) greet(c *liveConn, tab string) (browser, session Key, first bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	first = !c.greeted
 	c.greeted, c.tab = true, tab
-	return c.session, c.home, first
+	return c.browsers[0], c.session, first
 }
 
 // keep makes t the tab whose state the connection keeps; nil: none.
@@ -253,13 +289,6 @@ func (h *hub) tell(n liveNotice) {
 	for c := range h.among(n.keys) {
 		if c.is(n.except) || h.isExpected(c) {
 			h.setSession(c, n.session, n.user)
-			if n.browser != (Key{}) && !slices.Contains(c.browsers, n.browser) {
-				c.browsers = append(c.browsers, n.browser)
-				index(h.byKey, n.browser, c)
-			}
-			if n.browser != (Key{}) {
-				c.home = n.browser
-			}
 			c.welcome()
 			continue
 		}
@@ -283,7 +312,7 @@ func (h *hub) among(keys []Key) map[*liveConn]struct{} {
 }
 
 func (c *liveConn) is(e liveExcept) bool {
-	return e.tab != "" && c.tab == e.tab && slices.Contains(c.browsers, e.browser)
+	return e.tab != "" && (c.tab == e.tab || c.oldTab == e.tab) && c.has(e.browser)
 }
 
 // expect excepts a tab from what other servers will say in the next seconds.
@@ -298,9 +327,11 @@ func (h *hub) isExpected(c *liveConn) bool {
 	if c.tab == "" || len(h.expected) == 0 {
 		return false
 	}
-	for _, b := range c.browsers {
-		if until, ok := h.expected[liveExcept{b, c.tab}]; ok && time.Now().Before(until) {
-			return true
+	for _, b := range slices.Concat(c.browsers, c.former) {
+		for _, tab := range [...]string{c.tab, c.oldTab} {
+			if until, ok := h.expected[liveExcept{b, tab}]; ok && time.Now().Before(until) {
+				return true
+			}
 		}
 	}
 	return false
@@ -378,84 +409,5 @@ func (h *hub) closeAll() {
 	h.closed = true
 	for c := range h.conns {
 		c.out.close(protocol.CloseRestart)
-	}
-}
-
-// liveQueue is what is to be written to one connection. A goroutine writes it,
-// as long as there is anything.
-type liveQueue struct {
-	ws      *websocket.Conn
-	mu      sync.Mutex
-	waiting [][]byte
-	bytes   int
-	writing bool
-	code    websocket.StatusCode // to close with when all is written; 0: stay open
-}
-
-const (
-	liveQueueBytes  = 256 << 10 // may wait for a slow client
-	liveWriteWithin = 10 * time.Second
-)
-
-// push queues a message. A client that does not read what it is sent is cut off.
-func (q *liveQueue) push(message []byte) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.code != 0 {
-		return
-	}
-	q.bytes += len(message)
-	if q.bytes > liveQueueBytes && len(q.waiting) > 0 {
-		q.code, q.waiting = protocol.CloseRestart, nil
-		go q.ws.CloseNow()
-		return
-	}
-	q.waiting = append(q.waiting, message)
-	q.start()
-}
-
-// close closes the connection after what is queued.
-func (q *liveQueue) close(code websocket.StatusCode) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.code == 0 {
-		q.code = code
-		q.start()
-	}
-}
-
-func (q *liveQueue) start() {
-	if !q.writing {
-		q.writing = true
-		go q.write()
-	}
-}
-
-func (q *liveQueue) write() {
-	for {
-		q.mu.Lock()
-		waiting, code := q.waiting, q.code
-		q.waiting, q.bytes = nil, 0
-		if len(waiting) == 0 {
-			q.writing = false
-			q.mu.Unlock()
-			if code != 0 {
-				q.ws.Close(code, "")
-			}
-			return
-		}
-		q.mu.Unlock()
-		for _, message := range waiting {
-			ctx, cancel := context.WithTimeout(context.Background(), liveWriteWithin)
-			err := q.ws.Write(ctx, websocket.MessageText, message)
-			cancel()
-			if err != nil {
-				q.ws.CloseNow()
-				q.mu.Lock()
-				q.code, q.waiting, q.writing = protocol.CloseRestart, nil, false
-				q.mu.Unlock()
-				return
-			}
-		}
 	}
 }

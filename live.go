@@ -23,15 +23,17 @@ import (
 type liveConn struct {
 	out liveQueue
 
-	browsers []Key // what its cookies name, of every hierarchy; UserIndependent's first. It grows under hub.mu
-	subnet   netip.Prefix
-	began    int64 // when its handshake came
+	// Set before the connection is registered.
+	subnet netip.Prefix
+	began  int64 // when its handshake came
 
 	// Guarded by hub.mu.
-	home     Key    // the browser whose tab it is: the first of browsers, until a Connect names another
+	browsers []Key  // what its cookies name, of every hierarchy; UserIndependent's first
+	former   []Key  // what they named, some of it
 	session  Key    // zero: nobody is connected
 	user     UserID // of the session
-	tab      string // the id the client says
+	tab      string // the id the client says, or is about to
+	oldTab   string // the one it said before
 	known    *tab   // the tab, if this server knows it
 	phase    int    // when its heartbeats are due
 	counted  bool   // in hub.bySubnet
@@ -87,7 +89,6 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	if c.browsers, err = s.liveBrowsers(q, c.browsers); err != nil {
 		return err
 	}
-	c.home = c.browsers[0]
 	ws, err := websocket.Accept(w, q.r, &websocket.AcceptOptions{
 		Subprotocols:       []string{protocol.LiveProtocol},
 		InsecureSkipVerify: true, // liveOrigin is stricter
@@ -116,13 +117,11 @@ func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
 		case ok:
 			keys = append(keys, key)
 		case h == independentHierarchy:
-			if key, err := q.issueBrowser(h, Key{}); err != nil {
+			key, err := q.issueBrowser(h, Key{})
+			if err != nil {
 				return nil, err
-			} else if _, _, err := q.browserOf(q, h); err != nil { // from now on it is known here
-				return nil, err
-			} else {
-				keys = append(keys, key)
 			}
+			keys = append(keys, key)
 		}
 	}
 	return keys, nil
@@ -203,8 +202,8 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 	if !validTabID(hello.Tab) {
 		hello.Tab = ""
 	}
-	session, home, first := s.hub.greet(c, hello.Tab)
-	if err := s.keepTab(ctx, c, hello.Tab, session, home); err != nil {
+	browser, session, first := s.hub.greet(c, hello.Tab)
+	if err := s.keepTab(ctx, c, hello.Tab, browser, session); err != nil {
 		return err
 	}
 	if first { // it is registered; only now is its session looked at, so that no end is missed
@@ -231,12 +230,12 @@ func (s *Site) liveAlive(ctx context.Context, session Key) (bool, error) {
 
 // keepTab keeps the tab's state as long as the connection is open, if this
 // server knows the tab.
-func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, session, home Key) error {
+func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, browser, session Key) error {
 	if id == "" {
 		return nil
 	}
 	now := nowMillis()
-	b, err := s.lookupBrowser(ctx, home, independentHierarchy, session != Key{}, now)
+	b, err := s.lookupBrowser(ctx, browser, independentHierarchy, session != Key{}, now)
 	if b == nil || err != nil {
 		return err
 	}

@@ -56,9 +56,35 @@ local function head(record)
   return seen, deadline, string.sub(record, 22, 21 + length)
 end
 
--- A tab in the list of what expires.
+-- A tab in the lists of what expires.
 local function tabmember(owner, tab)
   return 't' .. struct.pack('>I4', #owner) .. owner .. tab
+end
+
+-- The list of what expires that a member is in. There are many, since the
+-- engine keeps short sorted sets in a fraction of the memory.
+local function bucket(member)
+  if string.sub(member, 1, 1) == 't' then
+    return 't'
+  end
+  return tostring(string.byte(member, -1) % 64)
+end
+
+-- Puts a member into its list or moves it there. In d each list has a time
+-- before which nothing in it is due.
+local function schedule(base, member, deadline)
+  local name = bucket(member)
+  if deadline >= NEVER then
+    call('ZREM', base .. 'e' .. name, member)
+    return
+  end
+  add(base .. 'e' .. name, deadline, member, deadline)
+  call('ZADD', base .. 'd', 'LT', deadline, name)
+  keep(base .. 'd', deadline, call('ZCARD', base .. 'd') == 1)
+end
+
+local function unschedule(base, member)
+  return call('ZREM', base .. 'e' .. bucket(member), member) == 1
 end
 
 -- Reads what an owner has. Owners are 's' or 'b' and a key.
@@ -83,10 +109,10 @@ local function remove(base, o)
   if #o.tabs > 0 then
     call('UNLINK', base .. 't' .. o.owner)
     for _, tab in ipairs(o.tabs) do
-      call('ZREM', base .. 'd', tabmember(o.owner, tab))
+      unschedule(base, tabmember(o.owner, tab))
     end
   end
-  if call('ZREM', base .. 'd', o.owner) == 1 then
+  if unschedule(base, o.owner) or o.record then
     count(base, string.sub(o.owner, 1, 1), -1)
   end
 end
@@ -157,6 +183,6 @@ local function drop(base, owner, tab)
     if n > 0 then
       call('ZREM', base .. 't' .. owner, tab)
     end
-    call('ZREM', base .. 'd', tabmember(owner, tab))
+    unschedule(base, tabmember(owner, tab))
   end
 end
