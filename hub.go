@@ -292,6 +292,9 @@ func (h *hub) tell(n liveNotice) {
 			c.welcome()
 			continue
 		}
+		if c.session != (Key{}) && c.session == n.session {
+			continue // a page of the new session, which has come before the notice
+		}
 		c.out.push(message)
 		c.out.close(protocol.CloseChanged)
 	}
