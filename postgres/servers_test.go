@@ -215,8 +215,11 @@ func TestRacesLeaveNothingBehind(t *testing.T) {
 				err = store.DropValues(t.Context(), o, tab, sojourn.Key{})
 			case 7, 8:
 				err = store.Touch(t.Context(), []sojourn.Touch{
-					{Owner: o, LastSeen: at, Deadline: at}, {Owner: o, Tab: "one", Deadline: at}, {Owner: pick(n), Tab: "two", Deadline: at},
-					{Owner: pick(n + 1), LastSeen: at, Deadline: at}, {Owner: pick(n + 2), LastSeen: at, Deadline: at},
+					{Owner: o, LastSeen: at, Deadline: at},
+					{Owner: o, Tab: "one", Deadline: at},
+					{Owner: pick(n), Tab: "two", Deadline: at},
+					{Owner: pick(n + 1), LastSeen: at, Deadline: at},
+					{Owner: pick(n + 2), LastSeen: at, Deadline: at},
 				})
 			case 9:
 				_, _, err = store.Expire(t.Context(), at, 3)
