@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/sojourn-go/sojourn/internal/testserver"
 	"github.com/sojourn-go/sojourn/postgres"
 )
@@ -147,25 +146,5 @@ func TestPasswordIsInNoError(t *testing.T) {
 				t.Errorf("%s: the password is in the error: %s", u, text)
 			}
 		}
-	}
-}
-
-// query runs a statement on a database and scans the row that it answers.
-func query(t testing.TB, url, sql string, dest ...any) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	c, err := pgx.Connect(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(ctx)
-	if len(dest) == 0 {
-		_, err = c.Exec(ctx, sql)
-	} else {
-		err = c.QueryRow(ctx, sql).Scan(dest...)
-	}
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
 	}
 }
