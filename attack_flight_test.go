@@ -141,3 +141,33 @@ func TestDisconnectAllOfUserRestartsOnlyWhomItClosed(t *testing.T) {
 		}
 	}
 }
+
+// A request whose browser was dropped while it ran can connect: as a new
+// browser, with a new tab that is started once.
+func TestConnectAfterDisconnectAllIsANewBrowser(t *testing.T) {
+	t.Parallel()
+	for _, own := range []bool{false, true} {
+		a := newAttacked(t, sojourn.Config{})
+		theme := sojourn.NewPersistentRef[string](a.Site, sojourn.UserIndependentSessionScope, "theme", nil)
+		starts := 0
+		a.OnStartTab(func(context.Context, sojourn.UserID) error { starts++; return nil })
+		b := a.browser()
+		tab := b.NewTab()
+		a.connect(tab, "1")
+		a.page(tab, func(context.Context, sojourn.UserID) {})
+		starts = 0
+		a.page(tab, func(ctx context.Context, _ sojourn.UserID) {
+			if own {
+				attackOK(t, a.DisconnectAll(ctx, sojourn.WithoutRestart()))
+			} else {
+				attackOK(t, a.DisconnectAll(context.Background(), sojourn.OfUser("1")))
+			}
+			attackOK(t, a.Connect(ctx, "1"))
+			attackOK(t, theme.Set(ctx, "dark"))
+		})
+		a.page(tab, func(ctx context.Context, _ sojourn.UserID) { attackValue(t, theme, ctx, "dark") })
+		if starts != 1 {
+			t.Errorf("own %v: the tab was started %d times", own, starts)
+		}
+	}
+}

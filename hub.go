@@ -1,7 +1,6 @@
 package sojourn
 
 import (
-	"context"
 	"encoding/json"
 	"net/netip"
 	"slices"
@@ -22,10 +21,29 @@ type hub struct {
 	byUser   map[UserID]map[*liveConn]struct{}
 	bySubnet map[netip.Prefix]int // of connections in which nobody is connected when they open
 	expected map[liveExcept]time.Time
+	connects recentKeys // where somebody connected
 	joined   int
 	closed   bool
-	some     chan struct{} // there is a connection
+	some     chan struct{}  // there is a connection
+	reading  sync.WaitGroup // of connections that have joined and not left
 }
+
+// recentKeys remembers for ten seconds, and no longer than twenty, when
+// something happened to a key: as long as a handshake may take.
+type recentKeys struct {
+	turned   int64 // when now was new
+	now, old map[Key]int64
+}
+
+func (r *recentKeys) note(k Key, when int64) {
+	if r.now == nil || when >= r.turned+(10*time.Second).Milliseconds() {
+		r.old, r.now, r.turned = r.now, make(map[Key]int64), when
+	}
+	r.now[k] = when
+}
+
+// last is when it happened last; 0: not of late.
+func (r *recentKeys) last(k Key) int64 { return max(r.now[k], r.old[k]) }
 
 // liveNotice says that the connection of tabs has changed.
 type liveNotice struct {
@@ -81,9 +99,12 @@ func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
 		h.bySubnet[c.subnet]++
 		c.counted = true
 	}
+	// Whoever connected while this handshake was under way could not tell it.
+	c.stale = c.session == (Key{}) && h.connects.last(c.browsers[0]) >= c.began
 	h.joined++
 	c.phase = h.joined
 	h.conns[c] = struct{}{}
+	h.reading.Add(1) // not after closeAll
 	for _, k := range c.browsers {
 		index(h.byKey, k, c)
 	}
@@ -97,7 +118,7 @@ func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
 
 // setSession makes a connection one of another session; h.mu is held.
 func (h *hub) setSession(c *liveConn, session Key, user UserID) {
-	if c.session != (Key{}) && !slices.Contains(c.browsers, c.session) {
+	if c.session != (Key{}) && !c.has(c.session) {
 		unindex(h.byKey, c.session, c)
 	}
 	if c.user != Nobody {
@@ -112,13 +133,52 @@ func (h *hub) setSession(c *liveConn, session Key, user UserID) {
 	}
 }
 
+// rename is told that a browser's cookie was replaced: its open tabs can be
+// reached by both from now on.
+func (h *hub) rename(from, to Key) {
+	const most = 4 // such cookies of one connection, for a client that keeps none of them
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.byKey[from] {
+		if c.has(to) {
+			continue
+		}
+		former := to // of two that were issued for one cookie nobody knows which is kept
+		if i := slices.Index(c.browsers, from); i >= 0 {
+			c.browsers[i], former = to, from
+		}
+		index(h.byKey, to, c)
+		if c.former = append(c.former, former); len(c.former) > most {
+			unindex(h.byKey, c.former[0], c)
+			c.former = slices.Delete(c.former, 0, 1)
+		}
+	}
+}
+
+// renameTab is told that the tab of a request gets another id. It will say so
+// over its live connection, but perhaps later than it sends the next request.
+func (h *hub) renameTab(old liveExcept, id string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.byKey[old.browser] {
+		if c.is(old) && c.tab != id {
+			c.tab, c.oldTab = id, old.tab
+		}
+	}
+}
+
+// has reports whether a browser's key is the connection's; hub.mu is held.
+func (c *liveConn) has(browser Key) bool {
+	return slices.Contains(c.browsers, browser) || slices.Contains(c.former, browser)
+}
+
 // leave forgets a connection. Its tab's state has Timeouts.Tab to live from now.
 func (h *hub) leave(c *liveConn) {
 	h.mu.Lock()
 	if _, ok := h.conns[c]; ok {
 		delete(h.conns, c)
 		h.setSession(c, Key{}, Nobody)
-		for _, k := range c.browsers {
+		for _, k := range slices.Concat(c.browsers, c.former) {
 			unindex(h.byKey, k, c)
 		}
 		if c.counted {
@@ -129,15 +189,16 @@ func (h *hub) leave(c *liveConn) {
 	}
 	h.mu.Unlock()
 	h.keep(c, nil)
+	h.reading.Done()
 }
 
 // greet notes what the client says its tab is, and whether it is the first time.
-func (h *hub) greet(c *liveConn, tab string) (session Key, first bool) {
+func (h *hub) greet(c *liveConn, tab string) (browser, session Key, first bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	first = !c.greeted
 	c.greeted, c.tab = true, tab
-	return c.session, first
+	return c.browsers[0], c.session, first
 }
 
 // keep makes t the tab whose state the connection keeps; nil: none.
@@ -170,15 +231,23 @@ func (t *tab) open(n int) {
 }
 
 // answer tells a tab what it is, or, if its page was made for another session,
-// that this has changed.
-func (h *hub) answer(c *liveConn, pageMark string) {
+// that this has changed. No mark: there is no page. Once it was told, what it
+// was told counts: the welcome that follows a call of its own and its next
+// hello may cross.
+func (h *hub) answer(c *liveConn, pageMark *string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if mark(c.session) != pageMark {
+	if c.stale || !c.welcomed && pageMark != nil && *pageMark != mark(c.session) {
 		c.out.push(changedMessage(protocol.ReasonChanged))
 		c.out.close(protocol.CloseChanged)
 		return
 	}
+	c.welcome()
+}
+
+// welcome tells a tab whose it is; h.mu is held.
+func (c *liveConn) welcome() {
+	c.welcomed = true
 	c.out.push(welcomeMessage(c))
 }
 
@@ -211,10 +280,16 @@ func (h *hub) tell(n liveNotice) {
 	message := changedMessage(n.reason)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if n.session != (Key{}) {
+		now := nowMillis()
+		for _, k := range n.keys {
+			h.connects.note(k, now)
+		}
+	}
 	for c := range h.among(n.keys) {
 		if c.is(n.except) || h.isExpected(c) {
 			h.setSession(c, n.session, n.user)
-			c.out.push(welcomeMessage(c))
+			c.welcome()
 			continue
 		}
 		c.out.push(message)
@@ -237,7 +312,7 @@ func (h *hub) among(keys []Key) map[*liveConn]struct{} {
 }
 
 func (c *liveConn) is(e liveExcept) bool {
-	return e.tab != "" && c.tab == e.tab && slices.Contains(c.browsers, e.browser)
+	return e.tab != "" && (c.tab == e.tab || c.oldTab == e.tab) && c.has(e.browser)
 }
 
 // expect excepts a tab from what other servers will say in the next seconds.
@@ -252,9 +327,11 @@ func (h *hub) isExpected(c *liveConn) bool {
 	if c.tab == "" || len(h.expected) == 0 {
 		return false
 	}
-	for _, b := range c.browsers {
-		if until, ok := h.expected[liveExcept{b, c.tab}]; ok && time.Now().Before(until) {
-			return true
+	for _, b := range slices.Concat(c.browsers, c.former) {
+		for _, tab := range [...]string{c.tab, c.oldTab} {
+			if until, ok := h.expected[liveExcept{b, tab}]; ok && time.Now().Before(until) {
+				return true
+			}
 		}
 	}
 	return false
@@ -332,84 +409,5 @@ func (h *hub) closeAll() {
 	h.closed = true
 	for c := range h.conns {
 		c.out.close(protocol.CloseRestart)
-	}
-}
-
-// liveQueue is what is to be written to one connection. A goroutine writes it,
-// as long as there is anything.
-type liveQueue struct {
-	ws      *websocket.Conn
-	mu      sync.Mutex
-	waiting [][]byte
-	bytes   int
-	writing bool
-	code    websocket.StatusCode // to close with when all is written; 0: stay open
-}
-
-const (
-	liveQueueBytes  = 256 << 10 // may wait for a slow client
-	liveWriteWithin = 10 * time.Second
-)
-
-// push queues a message. A client that does not read what it is sent is cut off.
-func (q *liveQueue) push(message []byte) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.code != 0 {
-		return
-	}
-	q.bytes += len(message)
-	if q.bytes > liveQueueBytes && len(q.waiting) > 0 {
-		q.code, q.waiting = protocol.CloseRestart, nil
-		go q.ws.CloseNow()
-		return
-	}
-	q.waiting = append(q.waiting, message)
-	q.start()
-}
-
-// close closes the connection after what is queued.
-func (q *liveQueue) close(code websocket.StatusCode) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.code == 0 {
-		q.code = code
-		q.start()
-	}
-}
-
-func (q *liveQueue) start() {
-	if !q.writing {
-		q.writing = true
-		go q.write()
-	}
-}
-
-func (q *liveQueue) write() {
-	for {
-		q.mu.Lock()
-		waiting, code := q.waiting, q.code
-		q.waiting, q.bytes = nil, 0
-		if len(waiting) == 0 {
-			q.writing = false
-			q.mu.Unlock()
-			if code != 0 {
-				q.ws.Close(code, "")
-			}
-			return
-		}
-		q.mu.Unlock()
-		for _, message := range waiting {
-			ctx, cancel := context.WithTimeout(context.Background(), liveWriteWithin)
-			err := q.ws.Write(ctx, websocket.MessageText, message)
-			cancel()
-			if err != nil {
-				q.ws.CloseNow()
-				q.mu.Lock()
-				q.code, q.waiting, q.writing = protocol.CloseRestart, nil, false
-				q.mu.Unlock()
-				return
-			}
-		}
 	}
 }

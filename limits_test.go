@@ -274,7 +274,10 @@ func TestSubnetHoldsOnlySoManyAnonymousBrowsers(t *testing.T) {
 	} {
 		for _, ref := range []string{"session", "session!", "isession", "isession!", "osession!"} {
 			synctest.Test(t, func(t *testing.T) {
-				a := newApp(t, memoryKind, withConfig(sojourn.Config{Limits: sojourn.Limits{AnonymousPerSubnet: 2}}))
+				a := newApp(t, memoryKind, withConfig(sojourn.Config{
+					Limits:   sojourn.Limits{AnonymousPerSubnet: 2},
+					Timeouts: sojourn.Timeouts{Browser: 20 * time.Minute},
+				}))
 				set := a.put(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { a.must(a.refs[ref].Set(r.Context(), "kept")) }))
 				elsewhere := a.browser()
 				elsewhere.Do(from(set, tc.elsewhere))
@@ -283,9 +286,9 @@ func TestSubnetHoldsOnlySoManyAnonymousBrowsers(t *testing.T) {
 					time.Sleep(time.Second)
 					b.Do(from(set, fmt.Sprintf(tc.inside, i)))
 				}
-				time.Sleep(2 * time.Hour)
+				time.Sleep(2 * time.Minute)
 				a.has(bs[0], ref, "kept")
-				time.Sleep(2 * time.Hour) // until the store knows
+				time.Sleep(2 * time.Minute) // until the store knows
 				bs[2].Do(from(set, fmt.Sprintf(tc.inside, 2)))
 				for i, want := range []string{"kept", "", "kept"} {
 					if got := a.get(bs[i], ref); got != want {

@@ -24,17 +24,22 @@ type liveConn struct {
 	out liveQueue
 
 	// Set before the connection is registered.
-	browsers []Key // what its cookies name, of every hierarchy; UserIndependent's first
-	subnet   netip.Prefix
+	subnet netip.Prefix
+	began  int64 // when its handshake came
 
 	// Guarded by hub.mu.
-	session Key    // zero: nobody is connected
-	user    UserID // of the session
-	tab     string // the id the client says
-	known   *tab   // the tab, if this server knows it
-	phase   int    // when its heartbeats are due
-	counted bool   // in hub.bySubnet
-	greeted bool   // the client has said hello
+	browsers []Key  // what its cookies name, of every hierarchy; UserIndependent's first
+	former   []Key  // what they named, some of it
+	session  Key    // zero: nobody is connected
+	user     UserID // of the session
+	tab      string // the id the client says, or is about to
+	oldTab   string // the one it said before
+	known    *tab   // the tab, if this server knows it
+	phase    int    // when its heartbeats are due
+	counted  bool   // in hub.bySubnet
+	stale    bool   // it is nobody's by a cookie that has been replaced since
+	greeted  bool   // the client has said hello
+	welcomed bool   // it was told whose it is
 }
 
 // What a client may cost.
@@ -76,7 +81,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
-	c := &liveConn{subnet: subnet(q.remoteAddr())}
+	c := &liveConn{subnet: subnet(q.remoteAddr()), began: q.now()}
 	if sess != nil {
 		c.session, c.user = sess.key, sess.user
 		c.browsers = append(c.browsers, sess.browser)
@@ -96,9 +101,10 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	c.out.ws = ws
 	// The handler returns, so that the server's memory for the request is free.
 	if code := s.hub.join(c, &s.limits); code != 0 {
-		c.out.close(code)
+		go ws.Close(code, "")
+		return nil
 	}
-	s.reading.Go(func() { s.readLive(c) })
+	go s.readLive(c)
 	return nil
 }
 
@@ -186,15 +192,18 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 	if err != nil {
 		return err
 	}
-	var hello struct{ Type, Tab, Mark string }
+	var hello struct {
+		Type, Tab string
+		Mark      *string
+	}
 	if kind != websocket.MessageText || json.Unmarshal(data, &hello) != nil || hello.Type != protocol.LiveHello {
 		return errHello
 	}
 	if !validTabID(hello.Tab) {
 		hello.Tab = ""
 	}
-	session, first := s.hub.greet(c, hello.Tab)
-	if err := s.keepTab(ctx, c, hello.Tab, session); err != nil {
+	browser, session, first := s.hub.greet(c, hello.Tab)
+	if err := s.keepTab(ctx, c, hello.Tab, browser, session); err != nil {
 		return err
 	}
 	if first { // it is registered; only now is its session looked at, so that no end is missed
@@ -221,12 +230,12 @@ func (s *Site) liveAlive(ctx context.Context, session Key) (bool, error) {
 
 // keepTab keeps the tab's state as long as the connection is open, if this
 // server knows the tab.
-func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, session Key) error {
+func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, browser, session Key) error {
 	if id == "" {
 		return nil
 	}
 	now := nowMillis()
-	b, err := s.lookupBrowser(ctx, c.browsers[0], independentHierarchy, session != Key{}, now)
+	b, err := s.lookupBrowser(ctx, browser, independentHierarchy, session != Key{}, now)
 	if b == nil || err != nil {
 		return err
 	}

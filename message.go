@@ -12,7 +12,7 @@ type siteMessage struct {
 	Kind    string
 	Target  liveTarget      `json:",omitzero"`  // event
 	Message json.RawMessage `json:",omitempty"` // event
-	Keys    [][]byte        `json:",omitempty"` // connected: sessions and browsers; dropped: browsers
+	Keys    [][]byte        `json:",omitempty"` // connected: sessions and browsers; dropped, renamed: browsers
 	Reason  string          `json:",omitempty"` // connected
 	Browser []byte          `json:",omitempty"` // connected, expect: of the tab excepted
 	Tab     string          `json:",omitempty"` // likewise
@@ -26,6 +26,7 @@ const (
 	messageConnected = "connected" // tabs to be told
 	messageExpect    = "expect"    // a tab is about to change the connection itself
 	messageDropped   = "dropped"   // the state of browsers was dropped
+	messageRenamed   = "renamed"   // a browser got a new cookie for an old one: Keys are both
 )
 
 func (s *Site) publish(ctx context.Context, m siteMessage) error {
@@ -99,6 +100,10 @@ func (s *Site) take(m *siteMessage) {
 		s.hub.tell(n)
 	case messageExpect:
 		s.hub.expect(except)
+	case messageRenamed:
+		if len(keys) == 2 {
+			s.hub.rename(keys[0], keys[1])
+		}
 	case messageDropped:
 		now := nowMillis()
 		for _, key := range keys {

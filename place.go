@@ -28,9 +28,10 @@ func (p *place) ended() bool {
 		p.tabp != nil && p.tabp.gone.Load()
 }
 
-// retry reports whether the state may have been made anew: a user's goes with
-// the last session and comes with the next.
-func (p *place) retry() bool { return p.group != nil && !p.ended() }
+// retry reports whether the state may be in another memory now: a user's goes
+// with the last session and comes with the next, a browser's goes when it holds
+// nothing.
+func (p *place) retry() bool { return (p.group != nil || p.brow != nil && p.tab == "") && !p.ended() }
 
 func (p *place) key(name string) ValueKey {
 	return ValueKey{Owner: p.owner, Tab: p.tab, Name: name}

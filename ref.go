@@ -275,6 +275,9 @@ func (r *Ref[T]) write(ctx context.Context, st State, v T, version int64) error 
 			return err
 		}
 		if r.name == "" || p.loose {
+			if err := r.site.confirm(ctx, &p); err != nil {
+				return err
+			}
 			err = p.vals.set(r.index, v, false, version, &p)
 			if err == ErrSessionEnded && p.retry() {
 				continue
@@ -305,9 +308,12 @@ func (r *Ref[T]) remove(ctx context.Context, st State) error {
 		if p.vals == nil {
 			return nil
 		}
+		if err := r.site.confirm(ctx, &p); err != nil {
+			return err
+		}
 		err := p.vals.set(r.index, nil, true, AnyVersion, &p)
 		if err == ErrSessionEnded && p.retry() {
-			return nil // the state has gone, and the value with it
+			return r.remove(ctx, st)
 		}
 		return err
 	}
@@ -341,13 +347,59 @@ func (r *ref) store(ctx context.Context, p place, data []byte, x any, version in
 		}
 		p.vals.written(r.index, epoch, x, version, err == nil && r.site.store.Fresh() == Forever)
 	}
+	if v := r.site.successor(&p); v != nil {
+		v.writing(r.index) // what was read there meanwhile may be old
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
+		r.site.lost(&p)
 		return ErrSessionEnded
 	case errors.Is(err, ErrConflict):
 		return ErrConflict
 	}
 	return wrap("writing "+r.name, err)
+}
+
+// successor is the memory that has taken the place of p's, if any: a user's
+// goes with the last session, a browser's when it holds nothing.
+func (s *Site) successor(p *place) *values {
+	switch {
+	case p.tab != "":
+	case p.owner.Kind == OwnerUser:
+		if g := s.users.get(p.owner.User, false); g != nil && g != p.group {
+			return &g.values
+		}
+	case p.owner.Kind == OwnerBrowser:
+		if b, _ := s.browsers.get(p.owner.Key); b != nil && b != p.brow {
+			return b.vals.Load()
+		}
+	}
+	return nil
+}
+
+// confirm asks whether the session of a volatile write has ended on another
+// server; a write to the store need not ask.
+func (s *Site) confirm(ctx context.Context, p *place) error {
+	if p.sess == nil || !s.shared() {
+		return nil
+	}
+	_, err := s.store.Session(ctx, p.sess.key)
+	if errors.Is(err, ErrNotFound) {
+		s.sessions.remove(&p.sess.key)
+		return ErrSessionEnded
+	}
+	return wrap("asking the store for the session", err)
+}
+
+// lost notes that the store does not have what a write needed, though this
+// server did: another one removed it.
+func (s *Site) lost(p *place) {
+	if p.sess != nil {
+		s.sessions.remove(&p.sess.key)
+	}
+	if p.owner.Kind == OwnerBrowser {
+		s.browsers.remove(p.owner.Key, s.tabs.seq.Load(), nowMillis())
+	}
 }
 
 func (r *Ref[T]) modify(ctx context.Context, st State, f func(T) (T, error)) error {

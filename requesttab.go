@@ -2,6 +2,7 @@ package sojourn
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/sojourn-go/sojourn/protocol"
 )
@@ -91,7 +92,7 @@ func (q *request) tabBrowser(ctx context.Context) (b *browser, presented Key, er
 	if sess == nil {
 		return q.browserOf(ctx, independentHierarchy)
 	}
-	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, true, q.now())
+	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, !q.site.dropped(sess), q.now())
 	return b, sess.browser, err
 }
 
@@ -141,7 +142,10 @@ func (q *request) tabOwners(ctx context.Context) (owners []Owner, err error) {
 
 // joinTab makes an id a tab of the browser.
 func (s *Site) joinTab(b *browser, id string, now int64, started bool) *tab {
-	t := b.join(id, now, s.limits.TabsPerBrowser)
+	t, forgotten := b.join(id, now, s.limits.TabsPerBrowser)
+	for _, o := range forgotten { // they are running all the same
+		s.strays.see(o.id, o.seen)
+	}
 	if started {
 		t.setStarted()
 	}
@@ -296,11 +300,14 @@ func (q *request) newTab(ctx context.Context) (requestTab, error) {
 // response.
 func (q *request) announceTab() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.tab.announce && !q.w.started {
-		q.tab.announce = false
+	announced := q.tab.announce && q.w.edit(func(h http.Header) {
 		q.tabLine[0] = q.tab.id
-		q.w.Header()[protocol.TabHeader] = q.tabLine[:]
+		h[protocol.TabHeader] = q.tabLine[:]
+	})
+	q.tab.announce = false
+	q.mu.Unlock()
+	if announced && q.tabHeader() != "" {
+		q.site.hub.renameTab(q.except(), q.tabLine[0])
 	}
 }
 

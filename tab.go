@@ -204,19 +204,19 @@ func (b *browser) peek(id string, now, timeout int64) (t *tab, gone bool) {
 }
 
 // join makes an id a tab of the browser. limit is how many of its tabs that
-// hold nothing are kept in mind; the least recently used other one is not.
-func (b *browser) join(id string, now int64, limit int) *tab {
+// hold nothing are kept in mind; the least recently used others are returned, of
+// those that run.
+func (b *browser) join(id string, now int64, limit int) (t *tab, forgotten []*tab) {
 	set := &b.tabs
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	t := set.m[id]
-	if t != nil {
+	if t = set.m[id]; t != nil {
 		t.seen = max(t.seen, now)
-		return t
+		return t, nil
 	}
 	t = &tab{id: id, browser: b, seen: now}
 	if set.dead {
-		return t
+		return t, nil
 	}
 	if set.m == nil {
 		set.m = make(map[string]*tab)
@@ -227,9 +227,12 @@ func (b *browser) join(id string, now int64, limit int) *tab {
 			break
 		}
 		set.takeOut(oldest)
+		if oldest.started {
+			forgotten = append(forgotten, oldest)
+		}
 	}
 	set.m[id] = t
-	return t
+	return t, forgotten
 }
 
 // claim is to be called before state of the tab is stored. limit is how many

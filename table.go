@@ -172,6 +172,7 @@ type browser struct {
 	key       Key
 	hierarchy string
 	ended     atomic.Bool
+	forgotten atomic.Bool // it is no more in the table, and may be there anew
 	stored    atomic.Bool // the store has a record of it
 	seen      atomic.Int64
 	saved     atomic.Int64
@@ -226,10 +227,7 @@ func (t *browserTable) remove(key Key, seq uint64, now int64) {
 	b := t.m[key]
 	delete(t.m, key)
 	t.epoch++
-	if t.dropped == nil {
-		t.dropped = make(map[Key]drop)
-	}
-	t.dropped[key] = drop{seq, now}
+	t.noteDropped(key, drop{seq, now})
 	t.mu.Unlock()
 	if b != nil {
 		b.ended.Store(true)
@@ -246,8 +244,26 @@ func (t *browserTable) inherit(from, to Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d, ok := t.dropped[from]; ok {
-		t.dropped[to] = d
+		t.noteDropped(to, d)
 	}
+}
+
+// maxDropped is how many browsers whose state was dropped are remembered. A tab
+// of one that had to go may be taken for one that is running still.
+const maxDropped = 1 << 14
+
+// noteDropped remembers a browser whose state was dropped; t.mu is held.
+func (t *browserTable) noteDropped(key Key, d drop) {
+	if t.dropped == nil {
+		t.dropped = make(map[Key]drop)
+	}
+	if _, ok := t.dropped[key]; !ok && len(t.dropped) >= maxDropped {
+		for some := range t.dropped {
+			delete(t.dropped, some)
+			break
+		}
+	}
+	t.dropped[key] = d
 }
 
 // droppedAt is the last tab id issued before the browser of key was dropped.
@@ -272,10 +288,12 @@ func (t *browserTable) all() []*browser {
 	return slices.Collect(maps.Values(t.m))
 }
 
-// forget takes a browser out of memory whose state, if any, is in the store.
+// forget takes a browser out of memory whose state, if any, is in the store. A
+// request that still has it in hand looks for it again.
 func (t *browserTable) forget(b *browser) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	b.forgotten.Store(true)
 	if t.m[b.key] == b {
 		delete(t.m, b.key)
 	}

@@ -13,6 +13,7 @@ test("a call posts JSON as this tab, and answers JSON", async (t) => {
   assert.equal(request.url, "http://shop.test/_sojourn/rpc/todo.add");
   assert.equal(request.headers.get("Content-Type"), "application/json");
   assert.equal(request.headers.get("Sojourn-Tab"), TAB);
+  assert.equal(request.credentials, "include");
   assert.equal(request.text(), '{"title":"bread"}');
 });
 
@@ -84,6 +85,7 @@ test("the tab's id is the one that the last answer brought", async (t) => {
   assert.equal(page.client.tab, "another-id-0123456789012");
   page.tick(1);
   assert.deepEqual(page.socket.sent.at(-1), { type: "hello", tab: "another-id-0123456789012", mark: "mark-of-42" });
+  await page.client.call("f");
   page.answer = () => json(null);
   await page.client.call("f");
   page.tick(1);
@@ -105,6 +107,23 @@ test("calls made together by a page without a tab are of one tab", async (t) => 
   page.answer = (request) => json(null, { headers: request.headers.has("Sojourn-Tab") ? {} : { "Sojourn-Tab": `id-number-${n++}-of-this-page` } });
   await Promise.all([page.client.call("a"), page.client.call("b"), page.client.call("c")]);
   assert.deepEqual(page.requests.map((r) => r.headers.get("Sojourn-Tab")), [null, "id-number-0-of-this-page", "id-number-0-of-this-page"]);
+});
+
+test("a call that fails spoils no other", async (t) => {
+  const page = await load(t, { tag: { tab: "" } });
+  page.answer = ({ url }) => { if (url.endsWith("a")) throw new TypeError("Failed to fetch"); return json(3); };
+  const calls = await Promise.allSettled([page.client.call("a"), page.client.call("b")]);
+  assert.deepEqual(calls.map((c) => c.value ?? c.reason.code), ["network", 3]);
+});
+
+test("calls of a page with a tab do not wait for one another", async (t) => {
+  const page = await load(t);
+  const answers = [];
+  page.answer = () => new Promise((done) => answers.push(done));
+  page.client.call("a");
+  page.client.call("b");
+  await page.settle();
+  assert.equal(answers.length, 2);
 });
 
 test("a call does not wait for ever for the one that is to bring the tab's id", async (t) => {

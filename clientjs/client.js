@@ -47,7 +47,6 @@ const create = () => {
   };
 
   const connect = () => {
-    clearTimeout(retrying);
     if (stopped || socket) return;
     let s;
     try {

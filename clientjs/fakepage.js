@@ -41,7 +41,8 @@ export async function load(t, { tag = {}, navigation = "navigate", answer, webSo
     get socket() { return page.sockets.at(-1); },
     fire: (type, more) => window.dispatchEvent(Object.assign(new Event(type), more)),
     settle: async () => { for (let i = 0; i < 5; i++) await new Promise(setImmediate); },
-    tick: (ms) => t.mock.timers.tick(ms),
+    // In small steps: what a timer starts has its turn, too.
+    tick: (ms) => { for (; ms > 0; ms -= 100) t.mock.timers.tick(Math.min(ms, 100)); },
     answer: answer ?? (() => new Response("null")),
   };
   const document = Object.assign(new EventTarget(), {

@@ -151,6 +151,7 @@ test("a page that restarts without being loaded does not do so for ever", async 
   const page = await load(t);
   const restart = t.mock.fn(() => page.client.start({ user: "7", mark: "mark-of-7" }));
   page.client.onRestart(restart);
+  page.socket.welcome();
   for (let i = 0; i < 3; i++) {
     page.socket.open();
     page.socket.hear({ type: "changed", reason: "changed" });
@@ -306,6 +307,14 @@ test("a page that is shown again, or online again, reconnects soon", async (t) =
   assert.equal(page.sockets.length, n + 1);
   page.tick(15_000);
   assert.equal(page.sockets.length, n + 1, "one of them is enough");
+  page.socket.break();
+  page.visible(false);
+  page.fire("online");
+  page.tick(250);
+  assert.equal(page.sockets.length, n + 2, "online: also when hidden");
+  page.fire("online");
+  page.tick(250);
+  assert.equal(page.sockets.length, n + 2, "there is one");
 });
 
 test("a page in the back/forward cache has no connection, and one again when it comes back", async (t) => {

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/sojourn-go/sojourn"
@@ -27,7 +28,7 @@ type counter struct {
 }
 
 // trials are what a counter may or may not survive.
-var trials = [...]string{"next page", "sign out", "sign in as another", "sign out everywhere", "server restart"}
+var trials = [...]string{"next page", "sign out", "other user", "out everywhere", "restart"}
 
 // fate is what becomes of a counter in a trial.
 type fate string
@@ -112,6 +113,20 @@ type (
 	}
 )
 
+// Rows is how many lines of the table the scope takes: one for each counter,
+// and one for each message about one.
+func (s scopeView) Rows(flashes []flash) int {
+	n := len(s.Counters)
+	for _, c := range s.Counters {
+		for _, f := range flashes {
+			if f.Place == c.Key {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 func (a *App) showCounters(w http.ResponseWriter, r *http.Request, _ sojourn.UserID) error {
 	page := countersPage{Origin: a.origin(r), Trials: trials[:]}
 	for _, scope := range a.counters.scopes {
@@ -157,15 +172,13 @@ func (a *App) pressCounter(w http.ResponseWriter, r *http.Request, _ sojourn.Use
 	if err != nil {
 		return err
 	}
-	note := ""
-	switch {
-	case c.Fates[0] == gone:
-		note = " That was in the request of your press; this page is another request."
-	case c.Fates[0] == newTab:
-		note = " That was in the tab of your press; without JavaScript this page is another tab."
-	}
-	if err := a.flash(ctx, "%s (%s) is now %d.%s", c.Name, c.Kind, n, note); err != nil {
-		return err
+	// The number is on the next page, unless that page is another place.
+	another := map[fate]string{gone: "request", newTab: "tab"}[c.Fates[0]]
+	if another != "" {
+		text := fmt.Sprintf("It was %d in the %s of your press. This page is another %s.", n, another, another)
+		if err := a.tell(ctx, flash{Place: c.Key, Text: text}); err != nil {
+			return err
+		}
 	}
 	return done(w, r, "/counters#"+c.Key)
 }

@@ -41,7 +41,7 @@ type App struct {
 	attempts *attempts
 	timeline *timeline
 	counters *counters
-	flashes  *sojourn.Ref[[]string]
+	flashes  *sojourn.Ref[[]flash]
 	pages    pages
 	log      *slog.Logger
 	handler  http.Handler
@@ -93,7 +93,7 @@ func (a *App) open(ctx context.Context, opts Options) (err error) {
 	// The demo's own corner of a browser, with a cookie of its own: connecting
 	// and disconnecting leave it alone.
 	corner := sojourn.NewHierarchy("demo").Session()
-	a.flashes = sojourn.NewRef[[]string](a.site, corner, nil)
+	a.flashes = sojourn.NewRef[[]flash](a.site, corner, nil)
 	a.timeline = newTimeline(a.site, corner, a.log)
 	a.counters = newCounters(a.site)
 

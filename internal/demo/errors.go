@@ -47,6 +47,10 @@ func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errBusy):
 		w.Header().Set("Retry-After", "5")
 		p = problem{http.StatusServiceUnavailable, "A crowd at the door", "Too many people are signing in at this moment. Try again in a few seconds."}
+	case errors.Is(err, sojourn.ErrUnavailable):
+		a.log.LogAttrs(r.Context(), slog.LevelError, "store unavailable", slog.Any("error", err))
+		w.Header().Set("Retry-After", "1")
+		p = problem{http.StatusServiceUnavailable, "One moment", "The store of the sessions cannot be asked just now, so nobody can say who you are. Try again."}
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return // the browser has gone
 	default:
@@ -69,6 +73,8 @@ func (a *App) failCall(w http.ResponseWriter, r *http.Request, err error) {
 		e = &protocol.Error{Code: protocol.CodeNotConnected, Message: "not connected"}
 	case errors.Is(err, sojourn.ErrSessionEnded):
 		e = &protocol.Error{Code: protocol.CodeSessionEnded, Message: "the session ended"}
+	case errors.Is(err, sojourn.ErrUnavailable):
+		e = &protocol.Error{Code: protocol.CodeUnavailable, Message: "the store is unavailable"}
 	case errors.As(err, &e):
 	default:
 		a.log.LogAttrs(r.Context(), slog.LevelError, "call failed", slog.String("path", r.URL.Path), slog.Any("error", err))

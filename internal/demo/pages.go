@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ type static struct {
 type view struct {
 	Path    string
 	Viewer  *account // nil: nobody is connected
-	Flashes []string
+	Flashes []flash
 	Now     time.Time
 	Data    any
 	static
@@ -134,22 +135,33 @@ func (a *App) viewer(ctx context.Context) (*account, error) {
 	return &acc, nil
 }
 
-// flash keeps a message for the next page of this browser.
-func (a *App) flash(ctx context.Context, format string, args ...any) error {
-	return a.flashes.Modify(ctx, func(old []string) ([]string, error) {
+// flash is a message about what a form did, for the page that comes next.
+type flash struct {
+	Place string // the id of the element that it is about; "" for the top of the page
+	Text  string
+}
+
+// tell keeps a message for the next page of this browser.
+func (a *App) tell(ctx context.Context, f flash) error {
+	return a.flashes.Modify(ctx, func(old []flash) ([]flash, error) {
 		if len(old) >= 5 {
 			old = old[1:]
 		}
-		return append(old[:len(old):len(old)], fmt.Sprintf(format, args...)), nil
+		return append(slices.Clip(old), f), nil
 	})
 }
 
-func (a *App) takeFlashes(ctx context.Context) ([]string, error) {
-	messages, err := a.flashes.Get(ctx)
-	if err != nil || len(messages) == 0 {
+// flash keeps a message for the top of the next page.
+func (a *App) flash(ctx context.Context, format string, args ...any) error {
+	return a.tell(ctx, flash{Text: fmt.Sprintf(format, args...)})
+}
+
+func (a *App) takeFlashes(ctx context.Context) ([]flash, error) {
+	flashes, err := a.flashes.Get(ctx)
+	if err != nil || len(flashes) == 0 {
 		return nil, err
 	}
-	return messages, a.flashes.Unset(ctx)
+	return flashes, a.flashes.Unset(ctx)
 }
 
 // done answers a form: to the page that shows what it did, by a GET, so that

@@ -293,17 +293,28 @@ func TestGuessingPasswordsIsSlowedDown(t *testing.T) {
 	signIn(t, sojourntest.NewBrowser(t, app), "ada")
 }
 
+func TestWhoKnowsThePasswordIsNotSlowedDown(t *testing.T) {
+	t.Parallel()
+	b := sojourntest.NewBrowser(t, newApp(t, nil))
+	for range 12 {
+		signIn(t, b, "bob")
+	}
+}
+
 func TestTabCountersNeedTheTabHeader(t *testing.T) {
 	t.Parallel()
 	b := sojourntest.NewBrowser(t, newApp(t, nil))
 	form := url.Values{"counter": {"tab-volatile"}, "do": {"add"}}
-	wantPage(t, b.Post("/counters", form), 200, "Tab (volatile) is now 1.", "another tab")
-	wantPage(t, b.Post("/counters", form), 200, "Tab (volatile) is now 1.")
+	wantPage(t, b.Post("/counters", form), 200, "It was 1 in the tab of your press.", "another tab")
+	wantPage(t, b.Post("/counters", form), 200, "It was 1 in the tab of your press.")
 	tab := b.NewTab()
 	tab.Get("/counters")
 	if tab.ID() == "" {
 		t.Fatalf("no %s in the response", protocol.TabHeader)
 	}
 	tab.Post("/counters", form)
-	wantPage(t, tab.Post("/counters", form), 200, "Tab (volatile) is now 2.")
+	wantPage(t, tab.Post("/counters", form), 200, "It was 2 in the tab of your press.")
+	if got := values(t, tab)["tab-volatile"]; got != "2" {
+		t.Errorf("the tab's next page shows %s, want 2", got)
+	}
 }

@@ -2,11 +2,14 @@ package demo_test
 
 import (
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/sojourn-go/sojourn/internal/demo"
 	"github.com/sojourn-go/sojourn/sojourntest"
+	"github.com/sojourn-go/sojourn/sqlite"
 )
 
 // field returns the values of the hidden fields of this name, in order.
@@ -136,5 +139,35 @@ func TestTimelineIsOfThisBrowserOnly(t *testing.T) {
 	wantPage(t, ada.Get("/admin/timeline"), 200, "bob", "eve", "GET /lounge")
 	if page := ada.Get("/timeline").Text(); strings.Contains(page, "<bdi>bob") || strings.Contains(page, "<bdi>eve") {
 		t.Errorf("an admin's own timeline shows others:\n%s", page)
+	}
+}
+
+// A visitor whom nobody can identify is not an anonymous one.
+func TestStoreThatCannotBeAskedIsNotNobody(t *testing.T) {
+	t.Parallel()
+	store, err := sqlite.Open(filepath.Join(t.TempDir(), "demo.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, err := demo.Open(t.Context(), demo.Options{Store: store, Accounts: filepath.Join(t.TempDir(), "accounts.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close() // it complains: the store is gone
+	b := sojourntest.NewBrowser(t, app)
+	signIn(t, b, "bob")
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/sessions", "/counters"} {
+		resp := b.Get(path)
+		if resp.StatusCode < 500 {
+			t.Errorf("%s without a store is answered %d", path, resp.StatusCode)
+		}
+		wantNot(t, resp, "sqlite", "closed", ">Sign in<")
+	}
+	b.FollowRedirects(false)
+	if got := b.Post("/sign-out", nil).StatusCode; got < 500 {
+		t.Errorf("signing out without a store is answered %d", got)
 	}
 }

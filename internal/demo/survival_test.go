@@ -100,18 +100,18 @@ func TestCountersSurviveWhatThePageSays(t *testing.T) {
 			tab.Post("/sign-out", nil)
 			signInTab(t, tab, "bob")
 		}},
-		{name: "sign in as another", happens: func(tab *sojourntest.Tab) {
+		{name: "other user", happens: func(tab *sojourntest.Tab) {
 			signInTab(t, tab, "eve")
 		}},
-		{name: "sign out everywhere", happens: func(tab *sojourntest.Tab) {
+		{name: "out everywhere", happens: func(tab *sojourntest.Tab) {
 			tab.Post("/sign-out/everywhere", nil)
 			signInTab(t, tab, "bob")
 		}},
-		{name: "sign out everywhere", keeping: true, happens: func(tab *sojourntest.Tab) {
+		{name: "out everywhere", keeping: true, happens: func(tab *sojourntest.Tab) {
 			tab.Post("/sign-out/everywhere", url.Values{"keep": {"yes"}})
 			signInTab(t, tab, "bob")
 		}},
-		{name: "server restart", happens: func(*sojourntest.Tab) {
+		{name: "restart", happens: func(*sojourntest.Tab) {
 			stop()
 			start()
 		}},

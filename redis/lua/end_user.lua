@@ -1,0 +1,20 @@
+-- KEYS: u, d, c, q. Ends the user's sessions except those of the keys that
+-- follow the arguments named here, and returns them.
+local base, reason, part, channel, origin = unpack(ARGV, 1, 5)
+local kept = {}
+for i = 6, #ARGV do
+  kept[ARGV[i]] = true
+end
+local keys = {}
+for _, key in ipairs(call('ZRANGE', KEYS[1], 0, -1)) do
+  if not kept[key] then
+    keys[#keys + 1] = key
+  end
+end
+local list = looks(base, keys)
+for i, o in ipairs(list) do
+  if not o.record then -- the engine has freed it
+    call('ZREM', KEYS[1], keys[i])
+  end
+end
+return finish(base, list, reason, part, channel, origin)
