@@ -5,6 +5,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -111,6 +112,31 @@ func BenchmarkTouch(b *testing.B) {
 			touches[i].Deadline = touches[i].Deadline.Add(time.Minute)
 		}
 		must(b, store.Touch(b.Context(), touches))
+	}
+}
+
+// BenchmarkLag ends sessions on one server, and reports how long after the end
+// has returned another one is told.
+func BenchmarkLag(b *testing.B) {
+	url := testserver.NewPostgres(b).URL()
+	here, there := open(b, url), open(b, url)
+	heard, _ := changesOf(b, there, here)
+	var lags []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		s := newSession("ada", 0)
+		_, err := here.CreateSession(b.Context(), s, 0)
+		must(b, err)
+		b.StartTimer()
+		_, _, err = here.EndSession(b.Context(), s.Key, sojourn.EndRevoked)
+		must(b, err)
+		returned := time.Now()
+		next(b, heard)
+		lags = append(lags, time.Since(returned))
+	}
+	slices.Sort(lags)
+	for _, q := range []int{50, 99, 100} {
+		b.ReportMetric(float64(lags[(len(lags)-1)*q/100].Microseconds()), fmt.Sprintf("p%d-µs", q))
 	}
 }
 

@@ -67,7 +67,7 @@ func inParallel(t *testing.T, n int, f func(i int) error) {
 
 // changesOf calls Changes of a store until the test ends, and returns when it
 // hears what other publishes.
-func changesOf(t *testing.T, store, other sojourn.Store) (heard <-chan sojourn.Change, returned <-chan error) {
+func changesOf(t testing.TB, store, other sojourn.Store) (heard <-chan sojourn.Change, returned <-chan error) {
 	t.Helper()
 	const hello = "are you there?"
 	ctx, cancel := context.WithCancel(context.Background())
@@ -104,7 +104,7 @@ func changesOf(t *testing.T, store, other sojourn.Store) (heard <-chan sojourn.C
 }
 
 // next waits for a change.
-func next(t *testing.T, heard <-chan sojourn.Change) sojourn.Change {
+func next(t testing.TB, heard <-chan sojourn.Change) sojourn.Change {
 	t.Helper()
 	select {
 	case c := <-heard:

@@ -58,19 +58,20 @@ func TestServerWithoutTheRightToCreateOpensWhatIsThere(t *testing.T) {
 	t.Parallel()
 	owner := testserver.Postgres(t)
 	open(t, owner)
+	guest := fmt.Sprintf("guest%d", schemas.Add(1)) // of the whole server
 	for _, sql := range []string{
 		`create role guest login password 'guest'`,
 		`grant usage on schema sojourn to guest`,
 		`grant select, insert, update, delete on all tables in schema sojourn to guest`,
 		`grant usage on all sequences in schema sojourn to guest`,
 	} {
-		query(t, owner, sql)
+		query(t, owner, strings.ReplaceAll(sql, "guest", guest))
 	}
 	u, err := url.Parse(owner)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.User = url.UserPassword("guest", "guest")
+	u.User = url.UserPassword(guest, guest)
 	store := open(t, u.String())
 	if _, err := store.CreateSession(t.Context(), newSession("ada", 0), 1); err != nil {
 		t.Error(err)

@@ -15,7 +15,10 @@ const touchesAtOnce = 5000
 // Touch implements sojourn.Store.
 func (s *Store) Touch(ctx context.Context, touches []sojourn.Touch) error {
 	b := newTouchBatch(touches)
-	for first := true; first || !b.empty(); first = false {
+	if b.empty() {
+		return s.ready(ctx)
+	}
+	for !b.empty() {
 		args := b.take(touchesAtOnce)
 		err := s.do(ctx, "touching", writes, func(ctx context.Context, c *pgx.Conn) error {
 			_, err := c.Exec(ctx, s.sql.touch, args...)
