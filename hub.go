@@ -23,29 +23,11 @@ type hub struct {
 	byUser   map[UserID]map[*liveConn]struct{}
 	bySubnet map[netip.Prefix]int // of connections in which nobody is connected when they open
 	expected map[liveExcept]time.Time
-	connects recentKeys // where somebody connected
 	joined   int
 	closed   bool
 	some     chan struct{}  // there is a connection
 	reading  sync.WaitGroup // of connections that have joined and not left
 }
-
-// recentKeys remembers for ten seconds, and no longer than twenty, when
-// something happened to a key: as long as a handshake may take.
-type recentKeys struct {
-	turned   int64 // when now was new
-	now, old map[Key]int64
-}
-
-func (r *recentKeys) note(k Key, when int64) {
-	if r.now == nil || when >= r.turned+(10*time.Second).Milliseconds() {
-		r.old, r.now, r.turned = r.now, make(map[Key]int64), when
-	}
-	r.now[k] = when
-}
-
-// last is when it happened last; 0: not of late.
-func (r *recentKeys) last(k Key) int64 { return max(r.now[k], r.old[k]) }
 
 // liveNotice says that the connection of tabs has changed.
 type liveNotice struct {
@@ -151,8 +133,6 @@ func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
 		h.bySubnet[c.subnet]++
 		c.counted = true
 	}
-	// Whoever connected while this handshake was under way could not tell it.
-	c.stale = c.session == (Key{}) && h.connects.last(c.browsers[0]) >= c.began
 	h.joined++
 	c.phase = h.joined
 	h.conns[c] = struct{}{}
@@ -319,7 +299,7 @@ func (t *tab) open(n int) {
 func (h *hub) answer(c *liveConn, pageMark *string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.stale || !c.welcomed && pageMark != nil && *pageMark != mark(c.session) {
+	if !c.welcomed && pageMark != nil && *pageMark != mark(c.session) {
 		c.out.push(changedMessage(protocol.ReasonChanged))
 		c.out.close(protocol.CloseChanged)
 		return
@@ -362,12 +342,6 @@ func (h *hub) tell(n liveNotice) {
 	message := changedMessage(n.reason)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n.session != (Key{}) {
-		now := nowMillis()
-		for _, k := range n.keys {
-			h.connects.note(k, now)
-		}
-	}
 	for c := range h.among(n.keys) {
 		h.tellOne(c, &n, message)
 	}

@@ -26,7 +26,6 @@ type liveConn struct {
 
 	// Set before the connection is registered.
 	subnet netip.Prefix
-	began  int64 // when its handshake came
 
 	// Guarded by hub.mu.
 	browsers []Key    // what its cookies name, of every hierarchy; UserIndependent's first
@@ -38,7 +37,6 @@ type liveConn struct {
 	known    *tab     // the tab, if this server knows it
 	phase    int      // when its heartbeats are due
 	counted  bool     // in hub.bySubnet
-	stale    bool     // it is nobody's by a cookie that has been replaced since
 	greeted  bool     // the client has said hello
 	missed   []func() // what it could not be told yet
 	welcomed bool     // it was told whose it is
@@ -84,7 +82,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
-	c := &liveConn{subnet: subnet(q.remoteAddr()), began: q.now()}
+	c := &liveConn{subnet: subnet(q.remoteAddr())}
 	if sess != nil {
 		c.session, c.user = sess.key, sess.user
 		c.browsers = append(c.browsers, sess.browser)
