@@ -290,3 +290,24 @@ func TestNoConnectIsMissedWhileATabOpens(t *testing.T) {
 		l.Close()
 	}
 }
+
+// An action that takes its time keeps no tab waiting.
+func TestTabsAreToldBeforeSlowActionsOfTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newLiveSite(t, sojourn.Config{})
+		s.OnSessionEnd(func(context.Context, sojourn.SessionInfo, sojourn.EndReason) { time.Sleep(time.Minute) })
+		tab, own := s.connected(t, "ann")
+		other := welcomed(t, tab.Browser().NewTab(), "ann")
+		start := time.Now()
+		var wg sync.WaitGroup
+		wg.Go(func() { must(t, tab.Post("/logout", nil)) })
+		wantChanged(t, other, "disconnect")
+		wantWelcome(t, own, "")
+		if after := time.Since(start); after > time.Second {
+			t.Errorf("the tabs were told after %v", after)
+		}
+		wg.Wait()
+		s.wantNothing(t, own)
+	})
+}
