@@ -74,9 +74,11 @@ func (s *Site) Connect(ctx context.Context, user UserID, opts ...ConnectOption) 
 	if err := s.mayConnect(ctx, q, user); err != nil {
 		return err
 	}
-	if err := s.expect(ctx, q); err != nil {
+	done, err := s.expect(ctx, q)
+	if err != nil {
 		return err
 	}
+	defer done()
 	if _, _, err := q.browserOf(ctx, independentHierarchy); err != nil { // while its session vouches for it
 		return err
 	}
@@ -275,9 +277,11 @@ func (s *Site) Disconnect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.expect(ctx, q); err != nil {
+	done, err := s.expect(ctx, q)
+	if err != nil {
 		return err
 	}
+	defer done()
 	_, err = q.close(ctx, EndDisconnect)
 	return err
 }
@@ -402,9 +406,11 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 	if user == Nobody {
 		return nil
 	}
-	if err := s.expect(ctx, q); err != nil {
+	done, err := s.expect(ctx, q)
+	if err != nil {
 		return err
 	}
+	defer done()
 	ended, err := s.endUser(ctx, user)
 	if err != nil {
 		return err
