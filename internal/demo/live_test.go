@@ -46,7 +46,7 @@ func TestSignOutInOneTabTellsTheOther(t *testing.T) {
 	two.until(`document.querySelector(".changed strong")?.textContent === "Connection has changed"`)
 	two.shoot("changed")
 	two.isAt("/functions", "")
-	if user := value[string](one, `document.querySelector("[data-user]").textContent`); user != "nobody" {
+	if user := value[string](one, `document.querySelector("[data-shown-user]").textContent`); user != "nobody" {
 		t.Errorf("the tab that signed out takes itself for %q's", user)
 	}
 	if answer := one.press("greet"); !strings.HasPrefix(answer, "not_connected") {
@@ -85,6 +85,9 @@ func testFunctions(t *testing.T, w *window, path string) {
 	one.press("session")
 	if got := two.press("session"); got != "2" {
 		t.Errorf("two presses in one session count %s", got)
+	}
+	if got := value[string](one, `document.querySelector("[data-shown-user]").textContent`); got != "bob" {
+		t.Errorf("the page says that its user is %q", got)
 	}
 	if got := one.press("greet"); got != "Good evening, bob." {
 		t.Errorf("bob is greeted with %q", got)
