@@ -41,7 +41,7 @@ func (q *request) browserOf(ctx context.Context, hierarchy string) (b *browser, 
 		return nil, Key{}, err
 	}
 	q.mu.Lock()
-	if m := q.slot(hierarchy); m.asked {
+	if m := q.slot(hierarchy); m.asked && (m.b == nil || !m.b.forgotten.Load()) {
 		defer q.mu.Unlock()
 		return m.b, m.presented, nil
 	}
@@ -62,7 +62,7 @@ func (q *request) browserOf(ctx context.Context, hierarchy string) (b *browser, 
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.slot(hierarchy)
-	if !m.asked {
+	if !m.asked || m.b != nil && m.b.forgotten.Load() {
 		m.asked, m.b, m.presented = true, b, key
 	}
 	return m.b, m.presented, nil
@@ -178,6 +178,21 @@ func (q *request) makeBrowser(ctx context.Context, hierarchy string) (*browser, 
 // issueBrowser names a browser and sends its cookie. Nothing is stored, here or
 // in the store, before the browser holds something.
 func (q *request) issueBrowser(hierarchy string, presented Key) (Key, error) {
+	s := q.site
+	key, err := q.issueKey(hierarchy, presented)
+	if presented == (Key{}) || key == presented || err != nil {
+		return key, err
+	}
+	// Tabs opened their live connections under the cookie that is replaced.
+	s.hub.rename(presented, key)
+	if err := s.publish(q, siteMessage{Kind: messageRenamed, Keys: [][]byte{presented[:], key[:]}}); err != nil {
+		s.log.WarnContext(q, "sojourn: telling the other servers of a browser's new cookie", "error", err)
+	}
+	return key, nil
+}
+
+// issueKey is issueBrowser without what follows from it.
+func (q *request) issueKey(hierarchy string, presented Key) (Key, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.slot(hierarchy)

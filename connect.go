@@ -105,7 +105,7 @@ func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSess
 		if n.except.browser != (Key{}) && n.except.browser != sess.browser { // a cookie that had to be replaced
 			n.keys = append(n.keys, n.except.browser)
 		}
-		n.session, n.browser, n.user = sess.key, sess.browser, sess.user
+		n.session, n.user = sess.key, sess.user
 	}
 	q.mu.Unlock()
 	if len(n.keys) == 0 {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,21 +24,22 @@ import (
 type liveConn struct {
 	out liveQueue
 
-	browsers []Key // what its cookies name, of every hierarchy; UserIndependent's first. It grows under hub.mu
-	subnet   netip.Prefix
-	began    int64 // when its handshake came
+	// Set before the connection is registered.
+	subnet netip.Prefix
 
 	// Guarded by hub.mu.
-	home     Key    // the browser whose tab it is: the first of browsers, until a Connect names another
-	session  Key    // zero: nobody is connected
-	user     UserID // of the session
-	tab      string // the id the client says
-	known    *tab   // the tab, if this server knows it
-	phase    int    // when its heartbeats are due
-	counted  bool   // in hub.bySubnet
-	stale    bool   // it is nobody's by a cookie that has been replaced since
-	greeted  bool   // the client has said hello
-	welcomed bool   // it was told whose it is
+	browsers []Key    // what its cookies name, of every hierarchy; UserIndependent's first
+	former   []Key    // what they named, some of it
+	session  Key      // zero: nobody is connected
+	user     UserID   // of the session
+	tab      string   // the id the client says, or is about to
+	oldTab   string   // the one it said before
+	known    *tab     // the tab, if this server knows it
+	phase    int      // when its heartbeats are due
+	counted  bool     // in hub.bySubnet
+	greeted  bool     // the client has said hello
+	missed   []func() // what it could not be told yet
+	welcomed bool     // it was told whose it is
 }
 
 // What a client may cost.
@@ -75,11 +77,12 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 		return errOrigin
 	}
 	q.quiet = true
+	s.hub.remember()
 	sess, err := q.identify(q)
 	if err != nil {
 		return err
 	}
-	c := &liveConn{subnet: subnet(q.remoteAddr()), began: q.now()}
+	c := &liveConn{subnet: subnet(q.remoteAddr())}
 	if sess != nil {
 		c.session, c.user = sess.key, sess.user
 		c.browsers = append(c.browsers, sess.browser)
@@ -87,7 +90,6 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	if c.browsers, err = s.liveBrowsers(q, c.browsers); err != nil {
 		return err
 	}
-	c.home = c.browsers[0]
 	ws, err := websocket.Accept(w, q.r, &websocket.AcceptOptions{
 		Subprotocols:       []string{protocol.LiveProtocol},
 		InsecureSkipVerify: true, // liveOrigin is stricter
@@ -112,17 +114,15 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
 	for _, h := range append([]string{independentHierarchy, anonymousHierarchy}, s.refs.hierarchies()...) {
 		key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], s.names.of(h)))
-		switch {
-		case ok:
-			keys = append(keys, key)
-		case h == independentHierarchy:
-			if key, err := q.issueBrowser(h, Key{}); err != nil {
+		if !ok && h == independentHierarchy && len(keys) == 0 {
+			var err error
+			if key, err = q.issueBrowser(h, Key{}); err != nil {
 				return nil, err
-			} else if _, _, err := q.browserOf(q, h); err != nil { // from now on it is known here
-				return nil, err
-			} else {
-				keys = append(keys, key)
 			}
+			ok = true
+		}
+		if ok && !slices.Contains(keys, key) {
+			keys = append(keys, key)
 		}
 	}
 	return keys, nil
@@ -140,7 +140,7 @@ func (s *Site) liveOrigin(q *request) bool {
 		return false
 	}
 	u, err := url.Parse(origins[0])
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || !strings.EqualFold(origins[0], u.Scheme+"://"+u.Host) {
 		return false
 	}
 	if strings.EqualFold(u.Scheme, q.scheme()) && strings.EqualFold(withPort(u.Scheme, u.Host), withPort(u.Scheme, q.r.Host)) {
@@ -203,8 +203,8 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 	if !validTabID(hello.Tab) {
 		hello.Tab = ""
 	}
-	session, home, first := s.hub.greet(c, hello.Tab)
-	if err := s.keepTab(ctx, c, hello.Tab, session, home); err != nil {
+	browser, session, first := s.hub.greet(c, hello.Tab)
+	if err := s.keepTab(ctx, c, hello.Tab, browser, session); err != nil {
 		return err
 	}
 	if first { // it is registered; only now is its session looked at, so that no end is missed
@@ -231,12 +231,12 @@ func (s *Site) liveAlive(ctx context.Context, session Key) (bool, error) {
 
 // keepTab keeps the tab's state as long as the connection is open, if this
 // server knows the tab.
-func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, session, home Key) error {
+func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, browser, session Key) error {
 	if id == "" {
 		return nil
 	}
 	now := nowMillis()
-	b, err := s.lookupBrowser(ctx, home, independentHierarchy, session != Key{}, now)
+	b, err := s.lookupBrowser(ctx, browser, independentHierarchy, session != Key{}, now)
 	if b == nil || err != nil {
 		return err
 	}

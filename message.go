@@ -12,12 +12,11 @@ type siteMessage struct {
 	Kind    string
 	Target  liveTarget      `json:",omitzero"`  // event
 	Message json.RawMessage `json:",omitempty"` // event
-	Keys    [][]byte        `json:",omitempty"` // connected: sessions and browsers; dropped: browsers
+	Keys    [][]byte        `json:",omitempty"` // connected: sessions and browsers; dropped, renamed: browsers
 	Reason  string          `json:",omitempty"` // connected
 	Browser []byte          `json:",omitempty"` // connected, expect: of the tab excepted
 	Tab     string          `json:",omitempty"` // likewise
 	Session []byte          `json:",omitempty"` // connected: of the tab excepted
-	At      []byte          `json:",omitempty"` // likewise: its browser
 	User    UserID          `json:",omitempty"` // likewise
 }
 
@@ -27,6 +26,7 @@ const (
 	messageConnected = "connected" // tabs to be told
 	messageExpect    = "expect"    // a tab is about to change the connection itself
 	messageDropped   = "dropped"   // the state of browsers was dropped
+	messageRenamed   = "renamed"   // a browser got a new cookie for an old one: Keys are both
 )
 
 func (s *Site) publish(ctx context.Context, m siteMessage) error {
@@ -97,10 +97,13 @@ func (s *Site) take(m *siteMessage) {
 	case messageConnected:
 		n := liveNotice{keys: keys, reason: m.Reason, except: except, user: m.User}
 		copy(n.session[:], m.Session)
-		copy(n.browser[:], m.At)
 		s.hub.tell(n)
 	case messageExpect:
 		s.hub.expect(except)
+	case messageRenamed:
+		if len(keys) == 2 {
+			s.hub.rename(keys[0], keys[1])
+		}
 	case messageDropped:
 		now := nowMillis()
 		for _, key := range keys {
@@ -120,7 +123,7 @@ func (s *Site) tell(ctx context.Context, n liveNotice) error {
 		m.Browser = n.except.browser[:]
 	}
 	if n.session != (Key{}) {
-		m.Session, m.At = n.session[:], n.browser[:]
+		m.Session = n.session[:]
 	}
 	return s.publish(ctx, m)
 }

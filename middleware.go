@@ -3,6 +3,7 @@ package sojourn
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -50,6 +51,10 @@ func (q *request) Value(key any) any {
 	}
 	return q.Context.Value(key)
 }
+
+// Format keeps what the request holds, its cookies above all, out of whatever
+// a context is printed into.
+func (q *request) Format(f fmt.State, _ rune) { io.WriteString(f, "sojourn.request") }
 
 // request is the state of this site's request that ctx belongs to.
 func (s *Site) request(ctx context.Context) (*request, error) {
@@ -122,8 +127,24 @@ func (w *writer) flush() {
 
 // FlushError is what http.ResponseController calls first.
 func (w *writer) FlushError() error {
-	w.start()
+	if canFlush(w.ResponseWriter) {
+		w.start()
+	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// canFlush looks where http.ResponseController does.
+func canFlush(w http.ResponseWriter) bool {
+	for {
+		switch t := w.(type) {
+		case interface{ FlushError() error }, http.Flusher:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return false
+		}
+	}
 }
 
 func (w *writer) readFrom(r io.Reader) (int64, error) {

@@ -3,6 +3,7 @@ package sojourn
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -17,7 +18,7 @@ import (
 // connection, and shows and restarts when the connection has changed. It is an
 // external module with data attributes and no inline script, so a
 // Content-Security-Policy of default-src 'self' does. Use it in a guarded
-// page: the page of an unguarded one gets its tab's id with its first call.
+// page: the tab of an unguarded one is started by its first call.
 // Such a page is for one browser only: the response should not be cached.
 // Errors are those of CurrentUser.
 func (s *Site) ClientScript(ctx context.Context) (template.HTML, error) {
@@ -34,8 +35,8 @@ func (s *Site) ClientScript(ctx context.Context) (template.HTML, error) {
 	if sess != nil {
 		session, user = sess.key, sess.user
 	}
+	tab := rand.Text() // of a tab that the server does not know yet, to tell which live connection is of the one that calls
 	q.mu.Lock()
-	tab := ""
 	if q.tab.started {
 		tab = q.tab.id
 	}

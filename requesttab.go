@@ -300,15 +300,15 @@ func (q *request) newTab(ctx context.Context) (requestTab, error) {
 // response.
 func (q *request) announceTab() {
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !q.tab.announce {
-		return
-	}
-	q.w.edit(func(h http.Header) {
-		q.tab.announce = false
+	announced := q.tab.announce && q.w.edit(func(h http.Header) {
 		q.tabLine[0] = q.tab.id
 		h[protocol.TabHeader] = q.tabLine[:]
 	})
+	q.tab.announce = false
+	q.mu.Unlock()
+	if announced && q.tabHeader() != "" {
+		q.site.hub.renameTab(q.except(), q.tabLine[0])
+	}
 }
 
 // forgetTab makes the request's tab a new one.

@@ -334,11 +334,13 @@ func (s *Site) sweepBrowsers(ctx context.Context, now int64) (err error) {
 				err = errors.Join(err, s.dropTab(ctx, t))
 			}
 		}
-		keep := s.browserTimeout(b.hierarchy)
-		if v := b.vals.Load(); v == nil || v.empty() {
-			keep = s.timeouts.tab // it can be had from the store again, or from its session
+		if left || b.pending.Load() {
+			continue
 		}
-		if !left && now >= b.seen.Load()+keep && !b.pending.Load() {
+		// One that holds nothing here can be had from the store again, or from
+		// its session.
+		idle := now - b.seen.Load()
+		if idle >= s.browserTimeout(b.hierarchy) || idle >= s.timeouts.tab && b.values().killEmpty() {
 			s.browsers.forget(b)
 		}
 	}

@@ -55,9 +55,8 @@ func text(m rueidis.RedisMessage) (string, error) {
 // most is how much of each kind Expire removes, whatever it is asked for.
 const most = 10_000
 
-// Expire implements sojourn.Store. It asks every part of the store what has
-// expired, in one round trip, and removes it from those that have something.
-// If the engine fails when some has been removed, that is what it returns.
+// Expire implements sojourn.Store. It asks every part of the store whether
+// something may have expired, in one round trip. If the engine fails when some has been removed, that is what it returns.
 func (s *Store) Expire(ctx context.Context, now time.Time, max int) (ended []sojourn.StoredSession, more bool, err error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, false, err
@@ -101,19 +100,56 @@ const (
 	expireRuns    = 16
 )
 
+// A bucket is one of the lists of what expires.
+type bucket struct {
+	part int
+	name string
+}
+
+// mostBuckets is how many of them Expire looks into.
+const mostBuckets = 4096
+
+// due are the buckets in which something may have expired.
+func (s *Store) due(ctx context.Context, until string) (due []bucket, err error) {
+	err = s.read(ctx, "looking for what has expired", func(ctx context.Context) error {
+		commands := make(rueidis.Commands, parts)
+		for i, base := range s.bases {
+			commands[i] = s.client.B().Zrange().Key(base + "d").Min("-inf").Max(until).Byscore().Build()
+		}
+		for p, result := range s.client.DoMulti(ctx, commands...) {
+			names, err := result.AsStrSlice()
+			if err != nil {
+				return err
+			}
+			for _, name := range names {
+				due = append(due, bucket{p, name})
+			}
+		}
+		return nil
+	})
+	return due, err
+}
+
 // expired are the runs that remove what has expired, max of each kind at the
 // most, and whether there is more.
 func (s *Store) expired(ctx context.Context, now time.Time, max int) (runs []run, more bool, err error) {
+	until := number(min(now.UnixMilli(), never-1))
+	buckets, err := s.due(ctx, until)
+	if err != nil || len(buckets) == 0 {
+		return nil, false, err
+	}
+	if len(buckets) > mostBuckets {
+		buckets, more = buckets[:mostBuckets], true
+	}
 	err = s.read(ctx, "looking for what has expired", func(ctx context.Context) error {
-		// Three kinds share a list: in so many at least one has more than max.
+		// Three kinds share the lists: of so many, one has more than max.
 		limit := int64(3*max + 1)
-		commands := make(rueidis.Commands, parts)
-		until := number(min(now.UnixMilli(), never-1))
-		for i, base := range s.bases {
-			commands[i] = s.client.B().Zrange().Key(base+"d").Min("-inf").Max(until).Byscore().Limit(0, limit).Build()
+		commands := make(rueidis.Commands, len(buckets))
+		for i, b := range buckets {
+			commands[i] = s.client.B().Zrange().Key(s.bases[b.part]+"e"+b.name).Min("-inf").Max(until).Byscore().Limit(0, limit).Build()
 		}
 		left := map[byte]int{'s': max, 'b': max, 't': max}
-		for p, result := range s.client.DoMulti(ctx, commands...) {
+		for i, result := range s.client.DoMulti(ctx, commands...) {
 			members, err := result.AsStrSlice()
 			if err != nil {
 				return err
@@ -128,17 +164,27 @@ func (s *Store) expired(ctx context.Context, now time.Time, max int) (runs []run
 				left[m[0]]--
 				due = append(due, m)
 			}
-			base := s.bases[p]
-			for some := range slices.Chunk(due, expireMembers) {
-				runs = append(runs, run{
-					keys: []string{base + "d", base + "c", base + "q"},
-					args: append([]string{base, number(p), s.channel, s.origin, until}, some...),
-				})
-			}
+			runs = append(runs, s.expiring(buckets[i], until, due)...)
 		}
 		return nil
 	})
 	return runs, more, err
+}
+
+// expiring are the runs that remove what is due in a bucket: at least one, for
+// the bucket to be due no more.
+func (s *Store) expiring(b bucket, until string, due []string) (runs []run) {
+	base := s.bases[b.part]
+	for {
+		n := min(len(due), expireMembers)
+		runs = append(runs, run{
+			keys: []string{base + "e" + b.name, base + "d", base + "c", base + "q"},
+			args: append([]string{base, number(b.part), s.channel, s.origin, until, b.name}, due[:n]...),
+		})
+		if due = due[n:]; len(due) == 0 {
+			return runs
+		}
+	}
 }
 
 func readExpired(result rueidis.RedisResult) (ended []sojourn.StoredSession, gone []goneBrowser, err error) {

@@ -24,7 +24,8 @@ const parts = 256
 //	v owner   the owner's values: a hash of field to version and data
 //	t owner   the owner's tabs that have values: a sorted set by deadline
 //	n subnet  the subnet's browsers: a sorted set of keys by last seen
-//	d         what expires, by deadline: "s" key, "b" key, "t" owner tab
+//	e bucket  what expires, by deadline: "s" key, "b" key, "t" owner tab
+//	d         the buckets, by when something in them may be due
 //	c         counters: s sessions, b browsers, v values, version the last one
 //	q         the number of the last message
 //

@@ -42,7 +42,7 @@ func encodeSession(s sojourn.StoredSession) ([]byte, error) {
 	}
 	p = append(p, byte(len(addr)))
 	p = append(p, addr...)
-	return append(p, s.UserAgent...), nil
+	return packUserAgent(p, s.UserAgent), nil
 }
 
 func decodeSession(key sojourn.Key, text string) (s sojourn.StoredSession, err error) {
@@ -51,13 +51,14 @@ func decodeSession(key sojourn.Key, text string) (s sojourn.StoredSession, err e
 	var user string
 	s.LastSeen, s.Deadline, user = r.head()
 	s.User = sojourn.UserID(user)
-	s.OpenedAt = moment(r.int())
-	s.ExpiresAt = comes(r.int())
+	s.OpenedAt = moment(r.millis())
+	s.ExpiresAt = comes(r.millis())
 	copy(s.Browser[:], r.next(len(s.Browser)))
 	s.ID = sojourn.SessionID(r.id())
 	addr := r.next(r.byte())
-	s.UserAgent = r.rest
-	if r.bad || s.RemoteAddr.UnmarshalBinary([]byte(addr)) != nil {
+	agent, ok := unpackUserAgent(r.rest)
+	s.UserAgent = agent
+	if r.bad || !ok || s.RemoteAddr.UnmarshalBinary([]byte(addr)) != nil {
 		return sojourn.StoredSession{}, errRecord
 	}
 	return s, nil
@@ -130,6 +131,13 @@ func (r *reader) int() int64 {
 	return n
 }
 
+// millis is an int that scripts know exactly.
+func (r *reader) millis() int64 {
+	n := r.int()
+	r.bad = r.bad || n > never || n < -never
+	return n
+}
+
 func (r *reader) short() int {
 	n := 0
 	for _, b := range []byte(r.next(4)) {
@@ -140,8 +148,8 @@ func (r *reader) short() int {
 
 func (r *reader) head() (lastSeen, deadline time.Time, name string) {
 	r.bad = r.byte() != recordVersion
-	lastSeen = moment(r.int())
-	deadline = comes(r.int())
+	lastSeen = moment(r.millis())
+	deadline = comes(r.millis())
 	return lastSeen, deadline, r.next(r.short())
 }
 

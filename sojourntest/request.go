@@ -123,15 +123,7 @@ func (b *Browser) roundTrip(out *outgoing, tab *Tab) *Response {
 	}
 	mode := header.Get("Sec-Fetch-Mode")
 	navigates := isSafe(out.method) && (mode == "navigate" || mode == "" && tab == nil)
-	b.mu.Lock()
-	cookies := b.jar.send(out.url, site, navigates)
-	b.mu.Unlock()
-	if own := header.Get("Cookie"); own != "" {
-		cookies = append([]string{own}, cookies...)
-	}
-	if len(cookies) > 0 {
-		header.Set("Cookie", strings.Join(cookies, "; "))
-	}
+	b.addCookies(header, out.url, site, navigates)
 
 	// As with a server, the context is done once the handler has returned.
 	ctx, cancel := context.WithCancel(out.orig.Context())
@@ -143,10 +135,26 @@ func (b *Browser) roundTrip(out *outgoing, tab *Tab) *Response {
 	sent := &http.Request{Method: out.method, URL: out.url, Host: out.host, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	resp := w.response(b.t, sent.WithContext(out.orig.Context()))
 	b.keep(out.url, resp.Header)
-	if id := resp.Header.Get(protocol.TabHeader); tab != nil && id != "" {
-		tab.setID(id)
+	if tab != nil {
+		if id := resp.Header.Get(protocol.TabHeader); id != "" {
+			tab.setID(id)
+		}
+		tab.load(resp.text)
 	}
 	return resp
+}
+
+// addCookies adds the cookies that a browser sends.
+func (b *Browser) addCookies(header http.Header, u *url.URL, site string, navigates bool) {
+	b.mu.Lock()
+	cookies := b.jar.send(u, site, navigates)
+	b.mu.Unlock()
+	if own := header.Get("Cookie"); own != "" {
+		cookies = append([]string{own}, cookies...)
+	}
+	if len(cookies) > 0 {
+		header.Set("Cookie", strings.Join(cookies, "; "))
+	}
 }
 
 // incoming is the request as a server hands it to its handler.

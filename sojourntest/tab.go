@@ -14,14 +14,17 @@ import (
 type Tab struct {
 	b *Browser
 
-	mu sync.Mutex
-	id string
+	mu   sync.Mutex
+	id   string
+	mark *string // of the last page with the tag of Site.ClientScript; nil: there was none
+	live []*Live
 }
 
 // Browser returns the browser whose tab it is.
 func (t *Tab) Browser() *Browser { return t.b }
 
-// ID is the tab's id, or "" as long as no response gave it one.
+// ID is the tab's id, or "" as long as no response or page gave it one. Live
+// makes one up, as clients do.
 func (t *Tab) ID() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -30,8 +33,16 @@ func (t *Tab) ID() string {
 
 func (t *Tab) setID(id string) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	news := t.id != id
 	t.id = id
+	live := append([]*Live(nil), t.live...)
+	t.mu.Unlock()
+	for _, l := range live {
+		if news {
+			l.again.Add(1)
+			l.hello(nil)
+		}
+	}
 }
 
 // Get fetches path. A path may have a query, and may be a whole URL.

@@ -6,6 +6,6 @@ end
 local _, deadline = head(record)
 call('SET', KEYS[1], record)
 keep(KEYS[1], deadline, true)
-add(KEYS[2], deadline, 'b' .. key, deadline)
+schedule(base, 'b' .. key, deadline)
 count(base, 'b', 1)
 return 1

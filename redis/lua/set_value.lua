@@ -33,7 +33,7 @@ if removal then
         end
       end
       call('ZREM', tabs, tab)
-      call('ZREM', base .. 'd', tabmember(owner, tab))
+      unschedule(base, tabmember(owner, tab))
     end
   end
   return 0
@@ -48,7 +48,7 @@ if tab ~= '' then
   local old = call('ZSCORE', tabs, tab)
   if not old or deadline > tonumber(old) then
     call('ZADD', tabs, deadline, tab)
-    add(base .. 'd', deadline, tabmember(owner, tab), deadline)
+    schedule(base, tabmember(owner, tab), deadline)
   end
 end
 if ends > 0 then -- with its owner

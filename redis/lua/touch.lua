@@ -9,7 +9,7 @@ for i = 1, #ARGV, 5 do
     local old = call('ZSCORE', base .. 't' .. owner, tab)
     if old and deadline > tonumber(old) then
       call('ZADD', base .. 't' .. owner, deadline, tab)
-      add(base .. 'd', deadline, tabmember(owner, tab), deadline)
+      schedule(base, tabmember(owner, tab), deadline)
     end
   else
     local record = call('GET', base .. owner)
@@ -23,7 +23,7 @@ for i = 1, #ARGV, 5 do
           keep(base .. owner, deadline)
           keep(base .. 'v' .. owner, deadline)
           keep(base .. 't' .. owner, deadline)
-          add(base .. 'd', deadline, owner, deadline)
+          schedule(base, owner, deadline)
         end
         if string.sub(owner, 1, 1) == 'b' then
           moved[#moved + 1] = key
