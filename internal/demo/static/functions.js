@@ -21,9 +21,9 @@ const explain = (error) => {
 
 const showTab = () => {
   $("[data-me]").hidden = false;
-  $("[data-tab]").textContent = sojourn.tab ? `${sojourn.tab.slice(0, 8)}…` : "new";
-  const user = $("[data-user]");
-  user.textContent = sojourn.user ? user.dataset.user : "nobody";
+  $("[data-shown-tab]").textContent = sojourn.tab ? `${sojourn.tab.slice(0, 8)}…` : "new";
+  const user = $("[data-shown-user]");
+  user.textContent = sojourn.user ? user.dataset.shownUser : "nobody";
 };
 
 for (const button of document.querySelectorAll("[data-call]")) {

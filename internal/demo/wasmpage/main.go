@@ -103,10 +103,10 @@ func show(output js.Value, text string, err error) {
 // showTab says which tab this is, and whose.
 func showTab(c *client.Client) {
 	find("[data-me]").Set("hidden", false)
-	user := find("[data-user]")
+	user := find("[data-shown-user]")
 	name := "nobody"
 	if c.User() != protocol.Nobody {
-		name = user.Get("dataset").Get("user").String()
+		name = user.Get("dataset").Get("shownUser").String()
 	}
 	user.Set("textContent", name)
 }
