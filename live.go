@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,21 +26,20 @@ type liveConn struct {
 
 	// Set before the connection is registered.
 	subnet netip.Prefix
-	began  int64 // when its handshake came
 
 	// Guarded by hub.mu.
-	browsers []Key  // what its cookies name, of every hierarchy; UserIndependent's first
-	former   []Key  // what they named, some of it
-	session  Key    // zero: nobody is connected
-	user     UserID // of the session
-	tab      string // the id the client says, or is about to
-	oldTab   string // the one it said before
-	known    *tab   // the tab, if this server knows it
-	phase    int    // when its heartbeats are due
-	counted  bool   // in hub.bySubnet
-	stale    bool   // it is nobody's by a cookie that has been replaced since
-	greeted  bool   // the client has said hello
-	welcomed bool   // it was told whose it is
+	browsers []Key    // what its cookies name, of every hierarchy; UserIndependent's first
+	former   []Key    // what they named, some of it
+	session  Key      // zero: nobody is connected
+	user     UserID   // of the session
+	tab      string   // the id the client says, or is about to
+	oldTab   string   // the one it said before
+	known    *tab     // the tab, if this server knows it
+	phase    int      // when its heartbeats are due
+	counted  bool     // in hub.bySubnet
+	greeted  bool     // the client has said hello
+	missed   []func() // what it could not be told yet
+	welcomed bool     // it was told whose it is
 }
 
 // What a client may cost.
@@ -77,11 +77,12 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 		return errOrigin
 	}
 	q.quiet = true
+	s.hub.remember()
 	sess, err := q.identify(q)
 	if err != nil {
 		return err
 	}
-	c := &liveConn{subnet: subnet(q.remoteAddr()), began: q.now()}
+	c := &liveConn{subnet: subnet(q.remoteAddr())}
 	if sess != nil {
 		c.session, c.user = sess.key, sess.user
 		c.browsers = append(c.browsers, sess.browser)
@@ -113,14 +114,14 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
 	for _, h := range append([]string{independentHierarchy, anonymousHierarchy}, s.refs.hierarchies()...) {
 		key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], s.names.of(h)))
-		switch {
-		case ok:
-			keys = append(keys, key)
-		case h == independentHierarchy:
-			key, err := q.issueBrowser(h, Key{})
-			if err != nil {
+		if !ok && h == independentHierarchy && len(keys) == 0 {
+			var err error
+			if key, err = q.issueBrowser(h, Key{}); err != nil {
 				return nil, err
 			}
+			ok = true
+		}
+		if ok && !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}
@@ -139,7 +140,7 @@ func (s *Site) liveOrigin(q *request) bool {
 		return false
 	}
 	u, err := url.Parse(origins[0])
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || !strings.EqualFold(origins[0], u.Scheme+"://"+u.Host) {
 		return false
 	}
 	if strings.EqualFold(u.Scheme, q.scheme()) && strings.EqualFold(withPort(u.Scheme, u.Host), withPort(u.Scheme, q.r.Host)) {
