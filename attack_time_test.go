@@ -126,3 +126,20 @@ func TestLookingAtATabOfAnotherRunDoesNotEndIt(t *testing.T) {
 		}
 	})
 }
+
+// A user's volatile state goes with the last session, also if that has expired
+// and nobody has noticed yet.
+func TestUsersStateGoesWithTheLastSessionThatExpired(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := newAttacked(t, sojourn.Config{Timeouts: sojourn.Timeouts{Idle: time.Hour}})
+		score := sojourn.NewRef[int](a.Site, sojourn.UserScope, nil)
+		first, second := a.browser(), a.browser()
+		time.Sleep(10 * time.Second) // between two sweeps
+		a.connect(first, "1")
+		a.bare(first, func(ctx context.Context) { attackOK(t, score.Set(ctx, 7)) })
+		time.Sleep(time.Hour)
+		a.connect(second, "1")
+		a.bare(second, func(ctx context.Context) { attackValue(t, score, ctx, 0) })
+	})
+}

@@ -67,7 +67,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 
 	// ErrorHandler answers a request whose guard or handler returned an
-	// error. Default: 401 when nobody is connected, 403 for
+	// error. What is under Path answers by itself, as clients expect. Default: 401 when nobody is connected, 403 for
 	// ErrPermissionDenied, else 500 with the error in the log and not in the
 	// body; as JSON for callers that ask for it.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"net/http"
 	"strings"
 	"time"
 
@@ -130,7 +130,7 @@ func (s *Site) mayConnect(ctx context.Context, q *request, user UserID) error {
 	if user == Nobody {
 		return fmt.Errorf("%w: the id is empty", ErrNoSuchUser)
 	}
-	if q.w.started {
+	if q.w.started() {
 		return ErrHeadersSent
 	}
 	if s.cfg.Users == nil {
@@ -170,7 +170,8 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		}
 	} else if !q.issued(independentHierarchy) { // the cookie may stay as long again
 		name := s.names.browser
-		s.setCookie(q.w.Header(), name, cookie.Find(q.r.Header["Cookie"], name), 0)
+		tok := cookie.Find(q.r.Header["Cookie"], name)
+		q.w.edit(func(h http.Header) { s.setCookie(h, name, tok, 0) })
 	}
 	now := time.Now().UnixMilli() // the actions at closing may have taken their time
 	expires := int64(0)
@@ -184,7 +185,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		ExpiresAt: fromMillis(expires), Deadline: s.timeouts.deadline(now, expires),
 		UserAgent: clip(q.r.UserAgent(), 512), RemoteAddr: q.remoteAddr(),
 	}
-	if err := s.saveUses(ctx, user); err != nil {
+	if err := s.expectSession(ctx, user); err != nil {
 		return err
 	}
 	_, epoch := s.sessions.get((*Key)(&key))
@@ -216,7 +217,9 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	if o.atBrowserExit {
 		keep = -1
 	}
-	s.setCookie(q.w.Header(), s.names.session, tok, keep)
+	if !q.w.edit(func(h http.Header) { s.setCookie(h, s.names.session, tok, keep) }) {
+		return errors.Join(ErrHeadersSent, q.abandon(ctx)) // it has started since Connect began
+	}
 	return nil
 }
 
@@ -259,230 +262,6 @@ func (q *request) abandon(ctx context.Context) error {
 	}
 	q.site.announce(ctx, ended, EndDisconnect)
 	return err
-}
-
-// Disconnect closes the session of this browser: it runs the pre-close
-// actions, ends the session with the state of the session, its tabs and this
-// request, and runs the post-close actions. User-independent state stays. With
-// nobody connected the anonymous state goes and the actions run all the same.
-// The other tabs of the browser are told.
-//
-// When it returned nil no later request, on any server, is of this session. It
-// works after the response has started, too. It returns ErrNoRequest, the
-// error of the store (then the session may be open still), of a pre-close
-// action (nothing was changed) or of a post-close action (the session has
-// ended). It carries over disconnect.
-func (s *Site) Disconnect(ctx context.Context) error {
-	q, err := s.request(ctx)
-	if err != nil {
-		return err
-	}
-	done, err := s.expect(ctx, q)
-	if err != nil {
-		return err
-	}
-	defer done()
-	_, err = q.close(ctx, EndDisconnect)
-	return err
-}
-
-// close is Disconnect. It answers what it ended, also with the error of a
-// post-close action. When the session is replaced, Connect tells the tabs.
-func (q *request) close(ctx context.Context, reason EndReason) (ended []StoredSession, err error) {
-	if _, err := q.identify(ctx); err != nil {
-		return nil, err
-	}
-	if err := runPlain(&q.site.actions.preClose, ctx); err != nil {
-		return nil, err
-	}
-	if ended, err = q.end(ctx, reason); err != nil {
-		return nil, err
-	}
-	err = runPlain(&q.site.actions.postClose, ctx)
-	if reason == EndReplaced {
-		q.site.ended(ctx, ended, reason)
-	} else {
-		q.site.announce(ctx, ended, reason)
-	}
-	return ended, err
-}
-
-// end ends the request's session, or the anonymous state of its browser, and
-// makes the request nobody's.
-func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSession, err error) {
-	q.mu.Lock()
-	sess := q.sess
-	if sess == nil {
-		sess = q.gone
-	}
-	q.mu.Unlock()
-	if sess != nil {
-		if ended, err = q.site.endSession(ctx, sess.key, sess.user, reason); err != nil {
-			return nil, err
-		}
-		// The cookie named the session, so there is no anonymous state. If
-		// somebody connected in the browser meanwhile, it has another one now.
-		replaced := len(ended) == 0 && sess.state.Load()&stateReplaced != 0
-		q.becomeNobody(!replaced)
-		return ended, nil
-	}
-	anonymous, presented, err := q.browserOf(ctx, anonymousHierarchy)
-	replaced := q.site.browsers.wasDropped(presented)
-	if err == nil && anonymous != nil {
-		err = q.site.dropBrowsers(ctx, anonymous.key)
-	}
-	q.becomeNobody(!replaced)
-	return nil, err
-}
-
-// becomeNobody makes the request nobody's: its session has ended.
-func (q *request) becomeNobody(deleteCookie bool) {
-	s := q.site
-	q.vals.clear()
-	q.mu.Lock()
-	q.identified, q.sess, q.gone = true, nil, nil
-	q.loose = nil
-	*q.slot(anonymousHierarchy) = requestBrowser{hierarchy: anonymousHierarchy, asked: true}
-	q.mu.Unlock()
-	name := s.names.session
-	if deleteCookie && !q.w.started && (cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(q.w.Header()["Set-Cookie"], name)) {
-		s.deleteCookie(q.w.Header(), name)
-	}
-}
-
-// endSession ends one session, in the store first, then here.
-func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndReason) ([]StoredSession, error) {
-	mark := s.users.mark(user)
-	ended, left, err := s.store.EndSession(ctx, key, reason)
-	if err != nil {
-		s.doubt.Add(1)
-		return nil, wrap("ending the session", err)
-	}
-	if e := s.sessions.remove(&key); e != nil && reason == EndReplaced {
-		e.state.Or(stateReplaced)
-	}
-	if len(ended) > 0 && left == 0 {
-		s.users.drop(user, mark)
-	}
-	return ended, nil
-}
-
-// DisconnectAll closes all sessions of the current user, on every browser, or
-// with OfUser those of another one. It runs the pre-close actions once, ends
-// the sessions, runs the post-close actions once, tells every tab concerned,
-// removes the user-independent state of the browsers and their tabs unless
-// KeepUserIndependent, and restarts this client unless WithoutRestart. With
-// OfUser no action runs, and this client restarts only if its own session
-// ended. The user's own persistent state stays: it is the user's data.
-//
-// Outside a request it works with OfUser, and returns ErrNoRequest without.
-// With nobody connected and no OfUser it does nothing and returns nil. Errors
-// are those of Disconnect. It carries over disconnect_all.
-func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) error {
-	var o disconnectAllOptions
-	for _, opt := range opts {
-		opt(&o)
-	}
-	q, err := s.request(ctx)
-	if err != nil && !o.hasUser {
-		return err
-	}
-	user := o.user
-	var own *session
-	if q != nil {
-		if own, err = q.identify(ctx); err != nil {
-			return err
-		}
-	}
-	if !o.hasUser {
-		if own == nil || q.isForced() {
-			return nil
-		}
-		user = own.user
-		if err := runPlain(&s.actions.preClose, ctx); err != nil {
-			return err
-		}
-	}
-	if user == Nobody {
-		return nil
-	}
-	done, err := s.expect(ctx, q)
-	if err != nil {
-		return err
-	}
-	defer done()
-	ended, err := s.endUser(ctx, user)
-	if err != nil {
-		return err
-	}
-	ownEnded := own != nil && (!o.hasUser || slices.ContainsFunc(ended, func(e StoredSession) bool { return e.Key == own.key }))
-	if ownEnded {
-		q.becomeNobody(own.state.Load()&stateReplaced == 0)
-	}
-	if !o.hasUser {
-		err = runPlain(&s.actions.postClose, ctx)
-	}
-	s.announce(ctx, ended, EndDisconnectAll)
-	if !o.keepIndependent {
-		keys := make([]Key, 0, len(ended))
-		for i := range ended {
-			keys = append(keys, ended[i].Browser)
-		}
-		err = errors.Join(err, s.dropBrowsers(ctx, keys...))
-		if ownEnded {
-			q.forgetBrowser(own.browser)
-		}
-	}
-	if ownEnded && !o.withoutRestart && !q.w.started {
-		q.w.Header().Set(protocol.RestartHeader, "1")
-	}
-	return err
-}
-
-// endUser ends all sessions of a user.
-func (s *Site) endUser(ctx context.Context, user UserID) ([]StoredSession, error) {
-	mark := s.users.mark(user)
-	ended, err := s.store.EndUser(ctx, user, EndDisconnectAll)
-	if err != nil {
-		s.doubt.Add(1)
-		return nil, wrap("ending the user's sessions", err)
-	}
-	for i := range ended {
-		s.sessions.remove(&ended[i].Key)
-	}
-	s.users.drop(user, mark)
-	return ended, nil
-}
-
-// forgetBrowser makes the request's browser a new one: its state was dropped.
-func (q *request) forgetBrowser(dropped Key) {
-	q.mu.Lock()
-	*q.slot(independentHierarchy) = requestBrowser{hierarchy: independentHierarchy, asked: true, presented: dropped}
-	q.mu.Unlock()
-	q.forgetTab()
-}
-
-// announce tells that sessions have ended: the open tabs, and the actions of
-// OnSessionEnd. What another server has open hears of it through the store.
-func (s *Site) announce(ctx context.Context, ended []StoredSession, reason EndReason) {
-	if len(ended) == 0 {
-		return
-	}
-	n := liveNotice{keys: ownKeys(ended), reason: string(reason)}
-	if q, err := s.request(ctx); err == nil {
-		n.except = q.except()
-	}
-	s.hub.tell(n) // first: an action may take its time
-	s.ended(ctx, ended, reason)
-}
-
-// ended runs the actions of OnSessionEnd.
-func (s *Site) ended(ctx context.Context, ended []StoredSession, reason EndReason) {
-	for i := range ended {
-		for _, f := range s.actions.end.all() {
-			f(ctx, info(&ended[i]), reason)
-		}
-	}
 }
 
 // clip is the beginning of what a client sent, as valid UTF-8.

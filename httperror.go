@@ -9,8 +9,13 @@ import (
 	"github.com/sojourn-go/sojourn/protocol"
 )
 
-// fail answers a request with an error, through Config.ErrorHandler.
+// fail answers a request with an error: through Config.ErrorHandler, but a
+// client of the endpoints as the wire protocol says.
 func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if s.cfg.ErrorHandler == nil || strings.HasPrefix(r.URL.Path, s.path) {
+		s.defaultErrorHandler(w, r, err)
+		return
+	}
 	s.cfg.ErrorHandler(w, r, err)
 }
 
@@ -21,7 +26,7 @@ func (s *Site) defaultErrorHandler(w http.ResponseWriter, r *http.Request, err e
 	if status >= 500 {
 		s.log.ErrorContext(r.Context(), "sojourn: request failed", "error", err, "method", r.Method, "path", r.URL.Path)
 	}
-	if q, ok := r.Context().Value(s).(*request); ok && q.w.started {
+	if q, ok := r.Context().Value(s).(*request); ok && q.w.started() {
 		return // too late to say so
 	}
 	if status == http.StatusServiceUnavailable {

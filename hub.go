@@ -1,7 +1,6 @@
 package sojourn
 
 import (
-	"context"
 	"encoding/json"
 	"net/netip"
 	"slices"
@@ -27,7 +26,8 @@ type hub struct {
 	expected map[liveExcept]time.Time // tabs that are doing so on another server
 	joined   int
 	closed   bool
-	some     chan struct{} // there is a connection
+	some     chan struct{}  // there is a connection
+	reading  sync.WaitGroup // of connections that have joined and not left
 }
 
 // liveNotice says that the connection of tabs has changed.
@@ -138,6 +138,7 @@ func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
 	h.joined++
 	c.phase = h.joined
 	h.conns[c] = struct{}{}
+	h.reading.Add(1) // not after closeAll
 	for _, k := range c.browsers {
 		index(h.byKey, k, c)
 	}
@@ -251,6 +252,7 @@ func (h *hub) leave(c *liveConn) {
 	}
 	h.mu.Unlock()
 	h.keep(c, nil)
+	h.reading.Done()
 }
 
 // greet notes what the client says its tab is, and whether it is the first time.
@@ -492,84 +494,5 @@ func (h *hub) closeAll() {
 	h.closed = true
 	for c := range h.conns {
 		c.out.close(protocol.CloseRestart)
-	}
-}
-
-// liveQueue is what is to be written to one connection. A goroutine writes it,
-// as long as there is anything.
-type liveQueue struct {
-	ws      *websocket.Conn
-	mu      sync.Mutex
-	waiting [][]byte
-	bytes   int
-	writing bool
-	code    websocket.StatusCode // to close with when all is written; 0: stay open
-}
-
-const (
-	liveQueueBytes  = 256 << 10 // may wait for a slow client
-	liveWriteWithin = 10 * time.Second
-)
-
-// push queues a message. A client that does not read what it is sent is cut off.
-func (q *liveQueue) push(message []byte) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.code != 0 {
-		return
-	}
-	q.bytes += len(message)
-	if q.bytes > liveQueueBytes && len(q.waiting) > 0 {
-		q.code, q.waiting = protocol.CloseRestart, nil
-		go q.ws.CloseNow()
-		return
-	}
-	q.waiting = append(q.waiting, message)
-	q.start()
-}
-
-// close closes the connection after what is queued.
-func (q *liveQueue) close(code websocket.StatusCode) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.code == 0 {
-		q.code = code
-		q.start()
-	}
-}
-
-func (q *liveQueue) start() {
-	if !q.writing {
-		q.writing = true
-		go q.write()
-	}
-}
-
-func (q *liveQueue) write() {
-	for {
-		q.mu.Lock()
-		waiting, code := q.waiting, q.code
-		q.waiting, q.bytes = nil, 0
-		if len(waiting) == 0 {
-			q.writing = false
-			q.mu.Unlock()
-			if code != 0 {
-				q.ws.Close(code, "")
-			}
-			return
-		}
-		q.mu.Unlock()
-		for _, message := range waiting {
-			ctx, cancel := context.WithTimeout(context.Background(), liveWriteWithin)
-			err := q.ws.Write(ctx, websocket.MessageText, message)
-			cancel()
-			if err != nil {
-				q.ws.CloseNow()
-				q.mu.Lock()
-				q.code, q.waiting, q.writing = protocol.CloseRestart, nil, false
-				q.mu.Unlock()
-				return
-			}
-		}
 	}
 }

@@ -104,9 +104,10 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	c.out.ws = ws
 	// The handler returns, so that the server's memory for the request is free.
 	if code := s.hub.join(c, &s.limits); code != 0 {
-		c.out.close(code)
+		go ws.Close(code, "")
+		return nil
 	}
-	s.reading.Go(func() { s.readLive(c) })
+	go s.readLive(c)
 	return nil
 }
 

@@ -3,10 +3,13 @@ package sojourn
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/sojourn-go/sojourn/protocol"
 )
@@ -35,6 +38,7 @@ func (s *Site) Middleware(next http.Handler) http.Handler {
 			h = s.endpoints
 		}
 		h.ServeHTTP(q.w.wrap(), q.r)
+		q.w.start() // net/http does, if the handler did not
 	})
 }
 
@@ -48,6 +52,10 @@ func (q *request) Value(key any) any {
 	return q.Context.Value(key)
 }
 
+// Format keeps what the request holds, its cookies above all, out of whatever
+// a context is printed into.
+func (q *request) Format(f fmt.State, _ rune) { io.WriteString(f, "sojourn.request") }
+
 // request is the state of this site's request that ctx belongs to.
 func (s *Site) request(ctx context.Context) (*request, error) {
 	if q, ok := ctx.Value(s).(*request); ok {
@@ -60,26 +68,52 @@ func (s *Site) request(ctx context.Context) (*request, error) {
 // methods that the ResponseWriter below it has.
 type writer struct {
 	http.ResponseWriter
-	started bool
+	begun atomic.Bool
+	mu    sync.Mutex // held while we change the header
+}
+
+// started reports whether the response has started.
+func (w *writer) started() bool { return w.begun.Load() }
+
+// start notes that the response starts: from now on we leave the header alone.
+func (w *writer) start() {
+	if w.begun.Load() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.begun.Store(true)
+}
+
+// edit changes the header, unless the response has started. The handler may be
+// running beside the goroutine that starts it, as under http.TimeoutHandler.
+func (w *writer) edit(f func(h http.Header)) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.begun.Load() {
+		return false
+	}
+	f(w.Header())
+	return true
 }
 
 // WriteHeader notes that the response starts, unless the status is informational.
 func (w *writer) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
-		w.started = true
+		w.start()
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Write notes that the response starts.
 func (w *writer) Write(p []byte) (int, error) {
-	w.started = true
+	w.start()
 	return w.ResponseWriter.Write(p)
 }
 
 // WriteString notes that the response starts.
 func (w *writer) WriteString(s string) (int, error) {
-	w.started = true
+	w.start()
 	return io.WriteString(w.ResponseWriter, s)
 }
 
@@ -87,25 +121,41 @@ func (w *writer) WriteString(s string) (int, error) {
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *writer) flush() {
-	w.started = true
+	w.start()
 	w.ResponseWriter.(http.Flusher).Flush()
 }
 
 // FlushError is what http.ResponseController calls first.
 func (w *writer) FlushError() error {
-	w.started = true
+	if canFlush(w.ResponseWriter) {
+		w.start()
+	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
+// canFlush looks where http.ResponseController does.
+func canFlush(w http.ResponseWriter) bool {
+	for {
+		switch t := w.(type) {
+		case interface{ FlushError() error }, http.Flusher:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return false
+		}
+	}
+}
+
 func (w *writer) readFrom(r io.Reader) (int64, error) {
-	w.started = true
+	w.start()
 	return w.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
 }
 
 func (w *writer) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := w.ResponseWriter.(http.Hijacker).Hijack()
 	if err == nil {
-		w.started = true
+		w.start()
 	}
 	return conn, rw, err
 }

@@ -41,9 +41,11 @@ func (s *Site) ClientScript(ctx context.Context) (template.HTML, error) {
 		tab = q.tab.id
 	}
 	q.mu.Unlock()
-	if h := q.w.Header(); !q.w.started && h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-store")
-	}
+	q.w.edit(func(h http.Header) {
+		if h.Get("Cache-Control") == "" {
+			h.Set("Cache-Control", "no-store")
+		}
+	})
 	attr := template.HTMLEscapeString
 	return template.HTML(fmt.Sprintf(
 		`<script type="module" src="%sclient.js?v=%s" data-sojourn="%s" data-user="%s" data-mark="%s" data-tab="%s"></script>`,

@@ -313,7 +313,7 @@ func (r *Ref[T]) remove(ctx context.Context, st State) error {
 		}
 		err := p.vals.set(r.index, nil, true, AnyVersion, &p)
 		if err == ErrSessionEnded && p.retry() {
-			return nil // the state has gone, and the value with it
+			return r.remove(ctx, st)
 		}
 		return err
 	}
@@ -347,7 +347,12 @@ func (r *ref) store(ctx context.Context, p place, data []byte, x any, version in
 		}
 		p.vals.written(r.index, epoch, x, version, err == nil && r.site.store.Fresh() == Forever)
 	}
+	if v := r.site.successor(&p); v != nil {
+		v.writing(r.index) // what was read there meanwhile may be old
+	}
 	switch {
+	case errors.Is(err, ErrNotFound) && data == nil && p.brow != nil && !p.brow.stored.Load():
+		return nil // nothing of the browser was ever stored, as far as is known here
 	case errors.Is(err, ErrNotFound):
 		r.site.lost(&p)
 		return ErrSessionEnded
@@ -355,6 +360,23 @@ func (r *ref) store(ctx context.Context, p place, data []byte, x any, version in
 		return ErrConflict
 	}
 	return wrap("writing "+r.name, err)
+}
+
+// successor is the memory that has taken the place of p's, if any: a user's
+// goes with the last session, a browser's when it holds nothing.
+func (s *Site) successor(p *place) *values {
+	switch {
+	case p.tab != "":
+	case p.owner.Kind == OwnerUser:
+		if g := s.users.get(p.owner.User, false); g != nil && g != p.group {
+			return &g.values
+		}
+	case p.owner.Kind == OwnerBrowser:
+		if b, _ := s.browsers.get(p.owner.Key); b != nil && b != p.brow {
+			return b.vals.Load()
+		}
+	}
+	return nil
 }
 
 // confirm asks whether the session of a volatile write has ended on another

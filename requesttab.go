@@ -2,6 +2,7 @@ package sojourn
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/sojourn-go/sojourn/protocol"
 )
@@ -299,18 +300,14 @@ func (q *request) newTab(ctx context.Context) (requestTab, error) {
 // response.
 func (q *request) announceTab() {
 	q.mu.Lock()
-	announce := q.tab.announce && !q.w.started
-	if announce {
-		q.tab.announce = false
+	announced := q.tab.announce && q.w.edit(func(h http.Header) {
 		q.tabLine[0] = q.tab.id
-		q.w.Header()[protocol.TabHeader] = q.tabLine[:]
-	}
+		h[protocol.TabHeader] = q.tabLine[:]
+	})
+	q.tab.announce = false
 	q.mu.Unlock()
-	if !announce {
-		return
-	}
-	if e := q.except(); e.tab != "" {
-		q.site.hub.renameTab(e, q.tabLine[0])
+	if announced && q.tabHeader() != "" {
+		q.site.hub.renameTab(q.except(), q.tabLine[0])
 	}
 }
 

@@ -54,11 +54,7 @@ func (s *Site) Sessions(ctx context.Context, user UserID) ([]SessionInfo, error)
 	list := make([]SessionInfo, 0, len(stored))
 	for i := range stored {
 		st := &stored[i]
-		e, _ := s.sessions.get(&st.Key)
-		if e == nil {
-			e = newSession(st)
-		}
-		see(&e.seen, st.LastSeen.UnixMilli()) // by another server
+		e := s.known(st)
 		if !s.alive(e, now) {
 			continue
 		}
@@ -71,6 +67,17 @@ func (s *Site) Sessions(ctx context.Context, user UserID) ([]SessionInfo, error)
 		list = append(list, in)
 	}
 	return list, nil
+}
+
+// known is what this server knows of a stored session, and not less than the
+// store does.
+func (s *Site) known(st *StoredSession) *session {
+	e, _ := s.sessions.get(&st.Key)
+	if e == nil {
+		return newSession(st)
+	}
+	see(&e.seen, st.LastSeen.UnixMilli()) // by another server
+	return e
 }
 
 // EndSession ends one of the user's sessions from anywhere: its tabs are told

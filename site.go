@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,7 +45,6 @@ type Site struct {
 
 	ctx     context.Context // until Close
 	stop    context.CancelFunc
-	reading sync.WaitGroup // of live connections
 	stopped sync.WaitGroup
 	closed  sync.Once
 	err     error // of Close
@@ -67,9 +65,6 @@ func New(cfg Config) (*Site, error) {
 	}
 	if !validPath(s.path) {
 		return nil, fmt.Errorf("sojourn: Config.Path is %q: it must be names of letters, digits, - and _, each between slashes", s.path)
-	}
-	if s.cfg.ErrorHandler == nil {
-		s.cfg.ErrorHandler = s.defaultErrorHandler
 	}
 	var err error
 	if s.names, err = newCookieNames(&s.cfg.Cookie); err != nil {
@@ -116,7 +111,7 @@ func (s *Site) Close() error {
 		s.hub.closeAll()
 		s.awaitTabs(time.Second)
 		s.stop()
-		s.reading.Wait()
+		s.hub.reading.Wait()
 		s.stopped.Wait()
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -128,7 +123,7 @@ func (s *Site) Close() error {
 // awaitTabs gives open tabs a moment to hear that the server is going down.
 func (s *Site) awaitTabs(most time.Duration) {
 	gone := make(chan struct{})
-	go func() { s.reading.Wait(); close(gone) }()
+	go func() { s.hub.reading.Wait(); close(gone) }()
 	select {
 	case <-gone:
 	case <-time.After(most):
@@ -167,61 +162,6 @@ func setDefault[T int | time.Duration](v *T, d T) {
 	if *v == 0 {
 		*v = d
 	}
-}
-
-// cookieNames are the names of a site's cookies.
-type cookieNames struct {
-	session, browser string
-	stem             string // of the hierarchies' names
-}
-
-func newCookieNames(c *CookieConfig) (cookieNames, error) {
-	if c.Name == "" {
-		c.Name = "sojourn"
-	}
-	if !validName(c.Name) {
-		return cookieNames{}, fmt.Errorf("sojourn: CookieConfig.Name is %q: only letters, digits, - and _ will do", c.Name)
-	}
-	switch c.SameSite {
-	case 0:
-		c.SameSite = http.SameSiteLaxMode
-	case http.SameSiteDefaultMode, http.SameSiteLaxMode, http.SameSiteStrictMode, http.SameSiteNoneMode:
-	default:
-		return cookieNames{}, fmt.Errorf("sojourn: CookieConfig.SameSite is %d, which is none of http's", c.SameSite)
-	}
-	if c.SameSite == http.SameSiteNoneMode && c.Insecure {
-		return cookieNames{}, errors.New("sojourn: CookieConfig: browsers drop SameSite=None cookies that are not Secure")
-	}
-	stem := "__Host-" + c.Name
-	if c.Insecure {
-		stem = c.Name
-	}
-	return cookieNames{session: stem, browser: stem + "-browser", stem: stem + "-"}, nil
-}
-
-// of is the name of the cookie of a hierarchy.
-func (n *cookieNames) of(hierarchy string) string {
-	switch hierarchy {
-	case anonymousHierarchy:
-		return n.session
-	case independentHierarchy:
-		return n.browser
-	default:
-		return n.stem + hierarchy
-	}
-}
-
-func validPath(path string) bool {
-	names, ok := strings.CutPrefix(path, "/")
-	if !ok || !strings.HasSuffix(names, "/") {
-		return false
-	}
-	for name := range strings.SplitSeq(strings.TrimSuffix(names, "/"), "/") {
-		if !validName(name) {
-			return false
-		}
-	}
-	return true
 }
 
 func validName(name string) bool {

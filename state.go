@@ -141,5 +141,8 @@ func (s *Site) Discard(ctx context.Context, st State) error {
 	if p.vals != nil {
 		p.vals.clear() // what was read meanwhile
 	}
+	if v := s.successor(&p); v != nil {
+		v.clear()
+	}
 	return wrap("discarding a state", err)
 }

@@ -3,7 +3,9 @@ package sojourn_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -362,4 +364,49 @@ func TestDiscardResetsOneStateOnly(t *testing.T) {
 			t.Errorf("discarding the state of a session that has ended: %v", err)
 		}
 	})
+}
+
+// A long request holds on to a browser that the server has forgotten since, for
+// it held nothing: what it writes is the browser's all the same.
+func TestLongRequestWritesWhereOthersRead(t *testing.T) {
+	t.Parallel()
+	for _, ref := range []string{"session", "session!", "isession", "isession!", "osession", "osession!", "user", "user!"} {
+		for _, connected := range []bool{false, true} {
+			if !connected && ref[0] == 'u' {
+				continue
+			}
+			synctest.Test(t, func(t *testing.T) {
+				a := newApp(t, memoryKind, withConfig(sojourn.Config{Timeouts: sojourn.Timeouts{Tab: time.Minute, Browser: 20 * time.Minute}}))
+				b := a.browser()
+				if connected {
+					a.connect(b, "anna")
+				}
+				// All cookies are there, and nothing else is.
+				for _, name := range []string{"session!", "isession!", "osession!"} {
+					a.set(b, name, "x")
+					a.set(b, name, "")
+				}
+				q := a.hold(b, func(h http.Handler) http.Handler { return a.site.Wrap(h) }, func(_ http.ResponseWriter, ctx context.Context) {
+					for i := range 3 {
+						value := strconv.Itoa(i)
+						a.must(a.refs[ref].Set(ctx, value))
+						if v, err := a.refs[ref].Get(ctx); v != value || err != nil {
+							t.Errorf("%s is %q, %v for the request itself", ref, v, err)
+						}
+						a.has(b, ref, value)
+						a.must(a.refs[ref].Unset(ctx))
+						a.has(b, ref, "")
+						time.Sleep(5 * time.Minute)
+						synctest.Wait()
+						a.has(b, ref, "")
+					}
+				})
+				a.get(b, ref)
+				time.Sleep(5 * time.Minute)
+				synctest.Wait()
+				a.has(b, ref, "")
+				q.release()
+			})
+		}
+	}
 }

@@ -3,6 +3,7 @@ package sojourn
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -188,17 +189,26 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	return err
 }
 
-// saveUses writes when the sessions of a user were last used, if one of them
-// is about to end for being the least recently used.
-func (s *Site) saveUses(ctx context.Context, user UserID) error {
-	if s.limits.SessionsPerUser == 0 {
+// expectSession is called before a session of a user is made. Volatile state of
+// a user who has none any more goes, if nobody has seen to that yet. When the
+// sessions were last used is written, if one of them is about to end for being
+// the least recently used.
+func (s *Site) expectSession(ctx context.Context, user UserID) error {
+	var mark groupMark
+	if s.users.get(user, false) != nil {
+		mark = s.users.mark(user)
+	} else if s.limits.SessionsPerUser == 0 {
 		return nil
 	}
 	stored, err := s.store.Sessions(ctx, user)
 	if err != nil {
 		return wrap("listing the user's sessions", err)
 	}
-	if len(stored) < s.limits.SessionsPerUser {
+	now := nowMillis()
+	if !slices.ContainsFunc(stored, func(st StoredSession) bool { return s.alive(s.known(&st), now) }) {
+		s.users.drop(user, mark)
+	}
+	if s.limits.SessionsPerUser == 0 || len(stored) < s.limits.SessionsPerUser {
 		return nil
 	}
 	var batch []Touch
@@ -324,11 +334,13 @@ func (s *Site) sweepBrowsers(ctx context.Context, now int64) (err error) {
 				err = errors.Join(err, s.dropTab(ctx, t))
 			}
 		}
-		keep := s.browserTimeout(b.hierarchy)
-		if v := b.vals.Load(); v == nil || v.empty() {
-			keep = s.timeouts.tab // it can be had from the store again, or from its session
+		if left || b.pending.Load() {
+			continue
 		}
-		if !left && now >= b.seen.Load()+keep && !b.pending.Load() {
+		// One that holds nothing here can be had from the store again, or from
+		// its session.
+		idle := now - b.seen.Load()
+		if idle >= s.browserTimeout(b.hierarchy) || idle >= s.timeouts.tab && b.values().killEmpty() {
 			s.browsers.forget(b)
 		}
 	}

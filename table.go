@@ -172,6 +172,7 @@ type browser struct {
 	key       Key
 	hierarchy string
 	ended     atomic.Bool
+	forgotten atomic.Bool // it is no more in the table, and may be there anew
 	stored    atomic.Bool // the store has a record of it
 	seen      atomic.Int64
 	saved     atomic.Int64
@@ -287,10 +288,12 @@ func (t *browserTable) all() []*browser {
 	return slices.Collect(maps.Values(t.m))
 }
 
-// forget takes a browser out of memory whose state, if any, is in the store.
+// forget takes a browser out of memory whose state, if any, is in the store. A
+// request that still has it in hand looks for it again.
 func (t *browserTable) forget(b *browser) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	b.forgotten.Store(true)
 	if t.m[b.key] == b {
 		delete(t.m, b.key)
 	}

@@ -16,6 +16,7 @@ import (
 const (
 	recordedTraces = "testdata/traces/visible.json" // of the original
 	ruleTraces     = "testdata/traces/rules.json"   // written from the rules
+	cornerTraces   = "testdata/traces/corners.json" // likewise, where two of them meet
 )
 
 var tracesFlag = flag.String("traces", "", "replay the scenarios of this `file` instead (see testdata/traces/README.md)")
@@ -31,11 +32,11 @@ type traceStore struct {
 
 var traceStores = []traceStore{
 	{
-		name: "memory", replays: map[string]int{recordedTraces: 48, ruleTraces: 24},
+		name: "memory", replays: map[string]int{recordedTraces: 48, ruleTraces: 24, cornerTraces: 18},
 		open: func(*testing.T) func() sojourn.Store { return func() sojourn.Store { return nil } },
 	},
 	{
-		name: "memory that outlives the server", durable: true, replays: map[string]int{recordedTraces: 50, ruleTraces: 28},
+		name: "memory that outlives the server", durable: true, replays: map[string]int{recordedTraces: 50, ruleTraces: 28, cornerTraces: 20},
 		open: func(t *testing.T) func() sojourn.Store {
 			kept := keptStore{sojourn.NewMemoryStore()}
 			t.Cleanup(func() { _ = kept.Store.Close() })
@@ -43,7 +44,7 @@ var traceStores = []traceStore{
 		},
 	},
 	{
-		name: "sqlite", durable: true, replays: map[string]int{recordedTraces: 50, ruleTraces: 28},
+		name: "sqlite", durable: true, replays: map[string]int{recordedTraces: 50, ruleTraces: 28, cornerTraces: 20},
 		open: func(t *testing.T) func() sojourn.Store {
 			path := filepath.Join(t.TempDir(), "sojourn.db")
 			return func() sojourn.Store {
@@ -81,7 +82,7 @@ func (st *traceStore) replay(t *testing.T, sc *traceScenario) (checks traceCheck
 
 func TestTracesAgree(t *testing.T) {
 	t.Parallel()
-	files := []string{recordedTraces, ruleTraces}
+	files := []string{recordedTraces, ruleTraces, cornerTraces}
 	if *tracesFlag != "" {
 		files = []string{*tracesFlag}
 	}
@@ -154,7 +155,7 @@ func leftOut(left map[string]int) string {
 func TestReplayNoticesEveryWrongExpectation(t *testing.T) {
 	t.Parallel()
 	st := traceStores[1]
-	for _, path := range []string{recordedTraces, ruleTraces} {
+	for _, path := range []string{recordedTraces, ruleTraces, cornerTraces} {
 		traces, err := readTraces(path)
 		if err != nil {
 			t.Fatal(err)

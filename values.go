@@ -143,8 +143,8 @@ func (v *values) kill() {
 	v.dead, v.slots = true, nil
 }
 
-// empty reports whether no volatile value is held.
-func (v *values) empty() bool {
+// killEmpty ends the state if no volatile value is held, and reports whether.
+func (v *values) killEmpty() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, s := range v.slots {
@@ -152,5 +152,6 @@ func (v *values) empty() bool {
 			return false
 		}
 	}
+	v.dead, v.slots = true, nil
 	return true
 }

@@ -5,6 +5,7 @@ package browsertest
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +24,8 @@ func TestMain(m *testing.M) {
 	if address := os.Getenv(envAddress); address != "" {
 		serveApp(address)
 	}
+	flag.Parse()
+	flag.Set("test.parallel", "5") // tests mostly wait: for two seconds until a page restarts
 	code := m.Run()
 	stopChromium()
 	os.Exit(code)
@@ -145,7 +148,7 @@ func try[T any](tb *tab, expression string) (v T, err error) {
 }
 
 // patience is how long a test waits for what has to come.
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // until waits until a JavaScript expression is true, also across restarts.
 func (tb *tab) until(condition string) {

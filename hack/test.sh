@@ -74,6 +74,7 @@ step "tools" build_tools
 step "shell scripts" shell_scripts
 step "gofumpt" formatted
 step "vet and staticcheck for js/wasm" lint_for_browser
+step "JavaScript client" bash hack/test-js.sh
 module .
 for folder in bench examples; do
 	[ ! -f "$folder/go.mod" ] || module "$folder"

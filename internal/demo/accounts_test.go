@@ -87,6 +87,18 @@ func TestUnknownNameCostsAHash(t *testing.T) {
 	}
 }
 
+func TestUnknownNameHasNoPasswordAtAll(t *testing.T) {
+	t.Parallel()
+	a := newAccounts(t)
+	var err error
+	if a.hasher.decoy, err = a.hasher.hash(t.Context(), "guessed"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.authenticate(t.Context(), "nobody", "guessed"); !errors.Is(err, errWrongPassword) {
+		t.Errorf("the password of the decoy gives %v, want errWrongPassword", err)
+	}
+}
+
 func TestCrowdOfSignInsWaitsThenIsTurnedAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

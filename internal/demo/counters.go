@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/sojourn-go/sojourn"
+	"github.com/sojourn-go/sojourn/protocol"
 )
 
 // counters are numbers kept in every scope, side by side.
@@ -99,6 +100,7 @@ func (c *counters) add(site *sojourn.Site, key, name, of string, scope sojourn.S
 type (
 	countersPage struct {
 		Origin string // of this site, for curl
+		Store  string // where persistent counters are
 		Trials []string
 		Scopes []scopeView
 	}
@@ -128,7 +130,7 @@ func (s scopeView) Rows(flashes []flash) int {
 }
 
 func (a *App) showCounters(w http.ResponseWriter, r *http.Request, _ sojourn.UserID) error {
-	page := countersPage{Origin: a.origin(r), Trials: trials[:]}
+	page := countersPage{Origin: a.origin(r), Store: a.storeName, Trials: trials[:]}
 	for _, scope := range a.counters.scopes {
 		row := scopeView{Name: scope.Name, Of: scope.Of}
 		for _, c := range scope.counters {
@@ -174,6 +176,9 @@ func (a *App) pressCounter(w http.ResponseWriter, r *http.Request, _ sojourn.Use
 	}
 	// The number is on the next page, unless that page is another place.
 	another := map[fate]string{gone: "request", newTab: "tab"}[c.Fates[0]]
+	if another == "tab" && r.Header.Get(protocol.TabHeader) != "" {
+		another = "" // a script sends the form: it keeps its tab
+	}
 	if another != "" {
 		text := fmt.Sprintf("It was %d in the %s of your press. This page is another %s.", n, another, another)
 		if err := a.tell(ctx, flash{Place: c.Key, Text: text}); err != nil {

@@ -1,0 +1,60 @@
+package sojourn_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/sojourn-go/sojourn"
+)
+
+// http.TimeoutHandler answers beside a handler that goes on: what that still
+// does changes no header that is being sent. (The race detector sees to it.)
+func TestHandlerThatIsTimedOutLeavesTheHeaderAlone(t *testing.T) {
+	t.Parallel()
+	site, err := sojourn.New(sojourn.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = site.Close() })
+	done := make(chan error, 1)
+	slow := site.OptConnected(func(_ http.ResponseWriter, r *http.Request, _ sojourn.UserID) error {
+		ctx := context.WithoutCancel(r.Context())
+		var err error
+		for n := 0; n < 10_000 && err == nil; n++ {
+			err = site.Connect(ctx, "1")
+		}
+		done <- err
+		return err
+	})
+	server := httptest.NewServer(site.Middleware(http.TimeoutHandler(slow, time.Millisecond, "too late")))
+	defer server.Close()
+	for range 20 {
+		resp, err := server.Client().Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if err := <-done; err != nil && !errors.Is(err, sojourn.ErrHeadersSent) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A response that nobody wrote to has been sent when the handler returned.
+func TestConnectAfterTheHandlerReturnedIsTooLate(t *testing.T) {
+	t.Parallel()
+	a := newAttacked(t, sojourn.Config{})
+	b := a.browser()
+	var late context.Context
+	a.bare(b, func(ctx context.Context) { late = ctx })
+	if err := a.Connect(context.WithoutCancel(late), "1"); !errors.Is(err, sojourn.ErrHeadersSent) {
+		t.Errorf("Connect: %v, want ErrHeadersSent", err)
+	}
+	if list, err := a.Sessions(t.Context(), "1"); err != nil || len(list) != 0 {
+		t.Errorf("%d sessions, error %v", len(list), err)
+	}
+}
