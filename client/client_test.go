@@ -8,6 +8,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -280,7 +281,8 @@ func TestClientIsToldOfItsUserElsewhere(t *testing.T) {
 				t.Fatal(err)
 			}
 			until(t, "the other client has started anew", func() bool { return two.User() == then })
-			if got := told.list(); len(got) != 1 || got[0] != tc.reason {
+			// It is told again if it starts anew before the other has its cookie.
+			if got := slices.Compact(told.list()); len(got) != 1 || got[0] != tc.reason {
 				t.Errorf("it was told %q, want %s", got, tc.reason)
 			}
 			_, err = secret.Call(ctx, two, 1)
