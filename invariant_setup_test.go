@@ -92,16 +92,23 @@ func withInit(f func(a *app)) appOption {
 // newApp starts a site; the test's end closes it.
 func newApp(t testing.TB, kind storeKind, opts ...appOption) *app {
 	t.Helper()
-	a := &app{TB: t, open: kind.keep(t)}
-	for _, opt := range opts {
-		opt(a)
-	}
-	a.start()
+	a := makeApp(t, kind, opts...)
 	t.Cleanup(func() {
 		if err := a.site.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 	})
+	return a
+}
+
+// makeApp starts a site that the caller closes.
+func makeApp(t testing.TB, kind storeKind, opts ...appOption) *app {
+	t.Helper()
+	a := &app{TB: t, open: kind.keep(t)}
+	for _, opt := range opts {
+		opt(a)
+	}
+	a.start()
 	return a
 }
 

@@ -213,16 +213,23 @@ func (s *Site) placeIn(ctx context.Context, st State, persistent, make bool) (p 
 	case OwnerSite:
 		return place{vals: &s.values, owner: st.owner}, nil
 	case OwnerUser:
-		if make && !persistent && s.users.get(st.owner.User, false) == nil {
-			stored, err := s.store.Sessions(ctx, st.owner.User)
-			if err != nil {
-				return p, wrap("listing the user's sessions", err)
-			}
-			if len(stored) == 0 {
-				return p, ErrSessionEnded
-			}
+		p = s.userPlace(st.owner.User, false)
+		if !make || persistent || p.group != nil {
+			return p, nil // only a user with a session has memory, and a write to the store needs none
 		}
-		return s.userPlace(st.owner.User, make || persistent && s.users.get(st.owner.User, false) != nil), nil
+		mark := s.users.mark(st.owner.User)
+		stored, err := s.store.Sessions(ctx, st.owner.User)
+		if err != nil || len(stored) == 0 {
+			s.users.drop(st.owner.User, mark)
+		}
+		if err != nil {
+			return p, wrap("listing the user's sessions", err)
+		}
+		if len(stored) == 0 {
+			return p, ErrSessionEnded
+		}
+		p.group, p.vals = mark.g, &mark.g.values
+		return p, nil
 	case OwnerSession:
 		sess, err := s.load(ctx, st.owner.Key, nowMillis())
 		if err != nil {

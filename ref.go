@@ -351,6 +351,8 @@ func (r *ref) store(ctx context.Context, p place, data []byte, x any, version in
 		v.writing(r.index) // what was read there meanwhile may be old
 	}
 	switch {
+	case errors.Is(err, ErrNotFound) && data == nil && p.brow != nil && !p.brow.stored.Load():
+		return nil // nothing of the browser was ever stored, as far as is known here
 	case errors.Is(err, ErrNotFound):
 		r.site.lost(&p)
 		return ErrSessionEnded
