@@ -253,4 +253,3 @@ func (tb *tab) shoot(name string) {
 		tb.w.t.Fatal(err)
 	}
 }
-
