@@ -21,7 +21,7 @@ type hub struct {
 	fading   []fadingNotice                 // the keys of recent, oldest first
 	byKey    map[Key]map[*liveConn]struct{} // of sessions and browsers
 	byUser   map[UserID]map[*liveConn]struct{}
-	bySubnet map[netip.Prefix]int // of connections in which nobody is connected when they open
+	bySubnet map[netip.Prefix]int     // of connections in which nobody is connected when they open
 	acting   map[liveExcept]int       // tabs that are changing the connection here
 	expected map[liveExcept]time.Time // tabs that are doing so on another server
 	joined   int
