@@ -34,12 +34,13 @@ func TestTabsComeAndGoByTheThousand(t *testing.T) {
 	s := &liveSite{Site: site}
 	mux := http.NewServeMux()
 	mux.Handle("/login", site.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := site.Connect(r.Context(), sojourn.UserID(r.FormValue("user"))); err != nil {
+		// Somebody may end the session while it opens.
+		if err := site.Connect(r.Context(), sojourn.UserID(r.FormValue("user"))); err != nil && !errors.Is(err, sojourn.ErrSessionEnded) {
 			t.Error(err)
 		}
 	})))
 	mux.Handle("/logout", site.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := site.Disconnect(r.Context()); err != nil {
+		if err := site.Disconnect(r.Context()); err != nil && !errors.Is(err, sojourn.ErrSessionEnded) {
 			t.Error(err)
 		}
 	})))
@@ -59,9 +60,9 @@ func TestTabsComeAndGoByTheThousand(t *testing.T) {
 				user := users[random.IntN(len(users))]
 				switch random.IntN(6) {
 				case 0, 1:
-					must(t, tab.Post("/login", asUser(user)))
+					tab.Post("/login", asUser(user))
 				case 2:
-					must(t, tab.Post("/logout", nil))
+					tab.Post("/logout", nil)
 				case 3:
 					if err := s.DisconnectAll(t.Context(), sojourn.OfUser(sojourn.UserID(user))); err != nil {
 						t.Error(err)
