@@ -32,6 +32,7 @@ type Live struct {
 	code     int
 	helloing sync.Mutex
 	again    atomic.Int32 // hellos but the first that are not answered yet
+	beat     atomic.Pointer[func()]
 }
 
 // Message is what the server told a tab. Heartbeats are left out.
@@ -108,6 +109,9 @@ func (l *Live) Next() Message {
 	return m
 }
 
+// OnHeartbeat calls f with each heartbeat; Messages leaves them out.
+func (l *Live) OnHeartbeat(f func()) { l.beat.Store(&f) }
+
 // Code waits until the connection closes, passing over what the server still
 // says, and returns the code that the server closed it with: one of protocol's,
 // or 0 if it said none.
@@ -144,6 +148,9 @@ func (l *Live) read() {
 		}
 		switch m.Type {
 		case protocol.LiveHeartbeat:
+			if f := l.beat.Load(); f != nil {
+				(*f)()
+			}
 			continue
 		case protocol.LiveWelcome: // two of one user may cross; it does not matter which is left out
 			if l.again.Load() > 0 {
