@@ -371,8 +371,14 @@ func TestCookiesAreOutOfReach(t *testing.T) {
 func TestCookieConfigThatBrowsersRefuseIsRefusedAtNew(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []sojourn.CookieConfig{
-		{Name: "a b"}, {Name: "a;b"}, {Name: "é"}, {Name: "a=b"}, {Name: strings.Repeat("a", 100)},
-		{SameSite: 17}, {SameSite: -1}, {SameSite: http.SameSiteNoneMode, Insecure: true},
+		{Name: "a b"},
+		{Name: "a;b"},
+		{Name: "é"},
+		{Name: "a=b"},
+		{Name: strings.Repeat("a", 100)},
+		{SameSite: 17},
+		{SameSite: -1},
+		{SameSite: http.SameSiteNoneMode, Insecure: true},
 	} {
 		site, err := sojourn.New(sojourn.Config{Cookie: cfg})
 		if err == nil {
