@@ -17,33 +17,18 @@ import (
 type hub struct {
 	mu       sync.Mutex
 	conns    map[*liveConn]struct{}
+	recent   map[Key]recentNotice           // what tabs that are just opening may have missed; nil: no tab ever opened
+	fading   []fadingNotice                 // the keys of recent, oldest first
 	byKey    map[Key]map[*liveConn]struct{} // of sessions and browsers
 	byUser   map[UserID]map[*liveConn]struct{}
-	bySubnet map[netip.Prefix]int // of connections in which nobody is connected when they open
-	expected map[liveExcept]time.Time
-	connects recentKeys // where somebody connected
+	bySubnet map[netip.Prefix]int     // of connections in which nobody is connected when they open
+	acting   map[liveExcept]int       // tabs that are changing the connection here
+	expected map[liveExcept]time.Time // tabs that are doing so on another server
 	joined   int
 	closed   bool
 	some     chan struct{}  // there is a connection
 	reading  sync.WaitGroup // of connections that have joined and not left
 }
-
-// recentKeys remembers for ten seconds, and no longer than twenty, when
-// something happened to a key: as long as a handshake may take.
-type recentKeys struct {
-	turned   int64 // when now was new
-	now, old map[Key]int64
-}
-
-func (r *recentKeys) note(k Key, when int64) {
-	if r.now == nil || when >= r.turned+(10*time.Second).Milliseconds() {
-		r.old, r.now, r.turned = r.now, make(map[Key]int64), when
-	}
-	r.now[k] = when
-}
-
-// last is when it happened last; 0: not of late.
-func (r *recentKeys) last(k Key) int64 { return max(r.now[k], r.old[k]) }
 
 // liveNotice says that the connection of tabs has changed.
 type liveNotice struct {
@@ -65,6 +50,7 @@ func (h *hub) init() {
 	h.byKey = make(map[Key]map[*liveConn]struct{})
 	h.byUser = make(map[UserID]map[*liveConn]struct{})
 	h.bySubnet = make(map[netip.Prefix]int)
+	h.acting = make(map[liveExcept]int)
 	h.expected = make(map[liveExcept]time.Time)
 	h.some = make(chan struct{}, 1)
 }
@@ -80,6 +66,56 @@ func unindex[K comparable](m map[K]map[*liveConn]struct{}, k K, c *liveConn) {
 	delete(m[k], c)
 	if len(m[k]) == 0 {
 		delete(m, k)
+	}
+}
+
+// recentNotice is the last that tabs of a key were told. A tab that opened its
+// connection before its browser got the cookies of it comes too late to be
+// told; then it is told as it joins.
+type recentNotice struct {
+	told    *liveNotice
+	renamed Key // the cookie that replaced it; zero: none did
+	when    time.Time
+}
+
+type fadingNotice struct {
+	key  Key
+	when time.Time
+}
+
+// liveOpening is how long a request for a live connection may take to arrive.
+const liveOpening = 5 * time.Second
+
+// remember has recent notices remembered: tabs are opening.
+func (h *hub) remember() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.recent == nil {
+		h.recent = make(map[Key]recentNotice)
+	}
+}
+
+// note remembers what the tabs of a key were told; h.mu is held.
+func (h *hub) note(key Key, change func(*recentNotice)) {
+	if h.recent == nil {
+		return
+	}
+	now := time.Now()
+	h.forget(now)
+	r := h.recent[key]
+	change(&r)
+	r.when = now
+	h.recent[key] = r
+	h.fading = append(h.fading, fadingNotice{key, now})
+}
+
+// forget forgets what is not recent any more; h.mu is held.
+func (h *hub) forget(now time.Time) {
+	for len(h.fading) > 0 && now.Sub(h.fading[0].when) > liveOpening {
+		if f := h.fading[0]; h.recent[f.key].when.Equal(f.when) {
+			delete(h.recent, f.key)
+		}
+		h.fading = h.fading[1:]
 	}
 }
 
@@ -99,8 +135,6 @@ func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
 		h.bySubnet[c.subnet]++
 		c.counted = true
 	}
-	// Whoever connected while this handshake was under way could not tell it.
-	c.stale = c.session == (Key{}) && h.connects.last(c.browsers[0]) >= c.began
 	h.joined++
 	c.phase = h.joined
 	h.conns[c] = struct{}{}
@@ -109,11 +143,35 @@ func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
 		index(h.byKey, k, c)
 	}
 	h.setSession(c, c.session, c.user)
+	h.tellRecent(c)
 	select {
 	case h.some <- struct{}{}:
 	default:
 	}
 	return 0
+}
+
+// tellRecent tells a connection that joins what it missed; h.mu is held.
+func (h *hub) tellRecent(c *liveConn) {
+	h.forget(time.Now())
+	for _, k := range append(slices.Clone(c.browsers), c.session) {
+		r := h.recent[k]
+		if r.renamed != (Key{}) {
+			h.renameOf(c, k, r.renamed)
+		}
+		if n := r.told; n != nil && n.session != c.session { // else it knows
+			h.tellOne(c, n, changedMessage(n.reason))
+		}
+	}
+}
+
+// catchUp tells a connection what it could not be told before; h.mu is held.
+func (h *hub) catchUp(c *liveConn) {
+	missed := c.missed
+	c.missed = nil
+	for _, f := range missed {
+		f()
+	}
 }
 
 // setSession makes a connection one of another session; h.mu is held.
@@ -136,22 +194,27 @@ func (h *hub) setSession(c *liveConn, session Key, user UserID) {
 // rename is told that a browser's cookie was replaced: its open tabs can be
 // reached by both from now on.
 func (h *hub) rename(from, to Key) {
-	const most = 4 // such cookies of one connection, for a client that keeps none of them
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c := range h.byKey[from] {
-		if c.has(to) {
-			continue
-		}
-		former := to // of two that were issued for one cookie nobody knows which is kept
-		if i := slices.Index(c.browsers, from); i >= 0 {
-			c.browsers[i], former = to, from
-		}
-		index(h.byKey, to, c)
-		if c.former = append(c.former, former); len(c.former) > most {
-			unindex(h.byKey, c.former[0], c)
-			c.former = slices.Delete(c.former, 0, 1)
-		}
+		h.renameOf(c, from, to)
+	}
+	h.note(from, func(r *recentNotice) { r.renamed = to })
+}
+
+func (h *hub) renameOf(c *liveConn, from, to Key) {
+	const most = 4 // such cookies of one connection, for a client that keeps none of them
+	if c.has(to) {
+		return
+	}
+	former := to // of two that were issued for one cookie nobody knows which is kept
+	if i := slices.Index(c.browsers, from); i >= 0 {
+		c.browsers[i], former = to, from
+	}
+	index(h.byKey, to, c)
+	if c.former = append(c.former, former); len(c.former) > most {
+		unindex(h.byKey, c.former[0], c)
+		c.former = slices.Delete(c.former, 0, 1)
 	}
 }
 
@@ -198,6 +261,7 @@ func (h *hub) greet(c *liveConn, tab string) (browser, session Key, first bool) 
 	defer h.mu.Unlock()
 	first = !c.greeted
 	c.greeted, c.tab = true, tab
+	h.catchUp(c)
 	return c.browsers[0], c.session, first
 }
 
@@ -237,7 +301,7 @@ func (t *tab) open(n int) {
 func (h *hub) answer(c *liveConn, pageMark *string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.stale || !c.welcomed && pageMark != nil && *pageMark != mark(c.session) {
+	if !c.welcomed && pageMark != nil && *pageMark != mark(c.session) {
 		c.out.push(changedMessage(protocol.ReasonChanged))
 		c.out.close(protocol.CloseChanged)
 		return
@@ -280,18 +344,24 @@ func (h *hub) tell(n liveNotice) {
 	message := changedMessage(n.reason)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n.session != (Key{}) {
-		now := nowMillis()
-		for _, k := range n.keys {
-			h.connects.note(k, now)
-		}
-	}
 	for c := range h.among(n.keys) {
-		if c.is(n.except) || h.isExpected(c) {
-			h.setSession(c, n.session, n.user)
-			c.welcome()
-			continue
-		}
+		h.tellOne(c, &n, message)
+	}
+	for _, k := range n.keys {
+		h.note(k, func(r *recentNotice) { r.told = &n })
+	}
+}
+
+func (h *hub) tellOne(c *liveConn, n *liveNotice, message []byte) {
+	switch {
+	case c.session != (Key{}) && (c.session == n.session || n.session == (Key{}) && !slices.Contains(n.keys, c.session)):
+		// it is of the next session already
+	case h.isExpected(c) || c.is(n.except):
+		h.setSession(c, n.session, n.user)
+		c.out.push(welcomeMessage(c))
+	case !c.greeted && n.except.tab != "": // it may be the one
+		c.missed = append(c.missed, func() { h.tellOne(c, n, message) })
+	default:
 		c.out.push(message)
 		c.out.close(protocol.CloseChanged)
 	}
@@ -315,22 +385,36 @@ func (c *liveConn) is(e liveExcept) bool {
 	return e.tab != "" && (c.tab == e.tab || c.oldTab == e.tab) && c.has(e.browser)
 }
 
-// expect excepts a tab from what other servers will say in the next seconds.
+// act counts what a tab is doing here.
+func (h *hub) act(e liveExcept, n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.acting[e] += n; h.acting[e] == 0 {
+		delete(h.acting, e)
+	}
+}
+
+// expect excepts a tab from the next that another server says, which is soon.
 func (h *hub) expect(e liveExcept) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.expected[e] = time.Now().Add(10 * time.Second)
 }
 
-// isExpected is for a tab that was excepted in advance; h.mu is held.
+// isExpected is for a tab that changes the connection itself; h.mu is held.
 func (h *hub) isExpected(c *liveConn) bool {
-	if c.tab == "" || len(h.expected) == 0 {
+	if c.tab == "" || len(h.acting)+len(h.expected) == 0 {
 		return false
 	}
 	for _, b := range slices.Concat(c.browsers, c.former) {
 		for _, tab := range [...]string{c.tab, c.oldTab} {
-			if until, ok := h.expected[liveExcept{b, tab}]; ok && time.Now().Before(until) {
+			e := liveExcept{b, tab}
+			if h.acting[e] > 0 {
 				return true
+			}
+			if until, ok := h.expected[e]; ok {
+				delete(h.expected, e)
+				return time.Now().Before(until)
 			}
 		}
 	}
@@ -395,6 +479,7 @@ func (h *hub) heartbeat(tick, ticks int) {
 			c.out.push(liveHeartbeat)
 		}
 	}
+	h.forget(time.Now())
 	for e, until := range h.expected {
 		if time.Now().After(until) {
 			delete(h.expected, e)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,21 +26,20 @@ type liveConn struct {
 
 	// Set before the connection is registered.
 	subnet netip.Prefix
-	began  int64 // when its handshake came
 
 	// Guarded by hub.mu.
-	browsers []Key  // what its cookies name, of every hierarchy; UserIndependent's first
-	former   []Key  // what they named, some of it
-	session  Key    // zero: nobody is connected
-	user     UserID // of the session
-	tab      string // the id the client says, or is about to
-	oldTab   string // the one it said before
-	known    *tab   // the tab, if this server knows it
-	phase    int    // when its heartbeats are due
-	counted  bool   // in hub.bySubnet
-	stale    bool   // it is nobody's by a cookie that has been replaced since
-	greeted  bool   // the client has said hello
-	welcomed bool   // it was told whose it is
+	browsers []Key    // what its cookies name, of every hierarchy; UserIndependent's first
+	former   []Key    // what they named, some of it
+	session  Key      // zero: nobody is connected
+	user     UserID   // of the session
+	tab      string   // the id the client says, or is about to
+	oldTab   string   // the one it said before
+	known    *tab     // the tab, if this server knows it
+	phase    int      // when its heartbeats are due
+	counted  bool     // in hub.bySubnet
+	greeted  bool     // the client has said hello
+	missed   []func() // what it could not be told yet
+	welcomed bool     // it was told whose it is
 }
 
 // What a client may cost.
@@ -47,6 +47,8 @@ const (
 	liveReadLimit   = 4 << 10          // bytes of one message of a client
 	liveHelloWithin = 10 * time.Second // of the first message
 	liveHellos      = 100              // a client may say hello, in one connection
+
+	liveGrace = 400 * time.Millisecond // for whoever ended a session to tell its tabs
 )
 
 var (
@@ -77,16 +79,17 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 		return errOrigin
 	}
 	q.quiet = true
+	s.hub.remember()
 	sess, err := q.identify(q)
 	if err != nil {
 		return err
 	}
-	c := &liveConn{subnet: subnet(q.remoteAddr()), began: q.now()}
+	c := &liveConn{subnet: subnet(q.remoteAddr())}
 	if sess != nil {
 		c.session, c.user = sess.key, sess.user
 		c.browsers = append(c.browsers, sess.browser)
 	}
-	if c.browsers, err = s.liveBrowsers(q, c.browsers); err != nil {
+	if c.browsers, err = s.liveBrowsers(q, c.session, c.browsers); err != nil {
 		return err
 	}
 	ws, err := websocket.Accept(w, q.r, &websocket.AcceptOptions{
@@ -110,17 +113,17 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 
 // liveBrowsers are the browsers that the request's cookies name. A browser that
 // names none gets a cookie; one that is not known is good enough to be told.
-func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
+func (s *Site) liveBrowsers(q *request, session Key, keys []Key) ([]Key, error) {
 	for _, h := range append([]string{independentHierarchy, anonymousHierarchy}, s.refs.hierarchies()...) {
 		key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], s.names.of(h)))
-		switch {
-		case ok:
-			keys = append(keys, key)
-		case h == independentHierarchy:
-			key, err := q.issueBrowser(h, Key{})
-			if err != nil {
+		if !ok && h == independentHierarchy && len(keys) == 0 {
+			var err error
+			if key, err = q.issueBrowser(h, Key{}); err != nil {
 				return nil, err
 			}
+			ok = true
+		}
+		if ok && key != session && !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}
@@ -139,7 +142,7 @@ func (s *Site) liveOrigin(q *request) bool {
 		return false
 	}
 	u, err := url.Parse(origins[0])
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || !strings.EqualFold(origins[0], u.Scheme+"://"+u.Host) {
 		return false
 	}
 	if strings.EqualFold(u.Scheme, q.scheme()) && strings.EqualFold(withPort(u.Scheme, u.Host), withPort(u.Scheme, q.r.Host)) {
@@ -210,7 +213,7 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 		if alive, err := s.liveAlive(ctx, session); err != nil {
 			return err
 		} else if !alive {
-			s.hub.tell(liveNotice{keys: []Key{session}, reason: protocol.ReasonChanged})
+			s.tellEnded(ctx, []Key{session})
 			return nil
 		}
 	}
@@ -289,6 +292,7 @@ func (s *Site) keepLive(ctx context.Context) {
 // also finds those that were ended where we did not hear of it.
 func (s *Site) checkLive(ctx context.Context, all bool) {
 	now := nowMillis()
+	var ended []Key
 	for _, key := range s.hub.sessions() {
 		if e, _ := s.sessions.get(&key); !all && e != nil && s.alive(e, now) {
 			continue
@@ -298,6 +302,22 @@ func (s *Site) checkLive(ctx context.Context, all bool) {
 		}
 		alive, err := s.liveAlive(ctx, key)
 		if err == nil && !alive {
+			ended = append(ended, key)
+		}
+	}
+	s.tellEnded(ctx, ended)
+}
+
+// tellEnded tells the tabs of sessions that were found to have ended. Whoever
+// ended them here is about to do so, and says why, and to whom not.
+func (s *Site) tellEnded(ctx context.Context, sessions []Key) {
+	if len(sessions) == 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(liveGrace):
+		for _, key := range sessions {
 			s.hub.tell(liveNotice{keys: []Key{key}, reason: protocol.ReasonChanged})
 		}
 	}

@@ -204,7 +204,10 @@ func TestEverythingAtOnceAgreesInTheEnd(t *testing.T) {
 				tab := b.NewTab()
 				for n := range times {
 					page := pages[(n*7+i*3)%len(pages)]
-					status(t, tab.Get(fmt.Sprint(page, "?user=", n%users)), http.StatusOK)
+					// 401: the session ended while its guard was at work.
+					if r := tab.Get(fmt.Sprint(page, "?user=", n%users)); r.StatusCode != http.StatusOK && r.StatusCode != http.StatusUnauthorized {
+						t.Errorf("the status is %s", r.Status)
+					}
 				}
 			})
 		}

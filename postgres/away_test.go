@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
-	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -151,6 +150,53 @@ func TestHalfOpenConnectionsAreNoticedInTime(t *testing.T) {
 	}
 }
 
+// A read that was not answered had no effect; of a write nobody knows.
+func TestWriteWithoutAnswerIsNotSaidToHaveHadNoEffect(t *testing.T) {
+	t.Parallel()
+	direct := testserver.Postgres(t)
+	proxy := testserver.NewProxy(t, hostOf(t, direct), nil)
+	store := open(t, through(t, direct, proxy), postgres.Timeout(time.Second))
+	s := newSession("ada", 0)
+	_, err := store.CreateSession(t.Context(), s, 0)
+	must(t, err)
+	proxy.Hold()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = store.CreateSession(ctx, newSession("ada", 1), 0)
+	if !errors.Is(err, sojourn.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("CreateSession: %v, want %v", err, sojourn.ErrUnavailable)
+	}
+	proxy.Release()
+	_, err = store.Session(t.Context(), s.Key)
+	must(t, err)
+	proxy.Hold()
+	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err = store.Session(ctx, s.Key); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Session: %v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
+func TestWriteIsReportedAsDoneAlsoWhenItsCallerHasGone(t *testing.T) {
+	t.Parallel()
+	direct := testserver.Postgres(t)
+	proxy := testserver.NewProxy(t, hostOf(t, direct), nil)
+	store := open(t, through(t, direct, proxy), postgres.MaxConns(1))
+	_, err := store.CreateSession(t.Context(), newSession("ada", 0), 0)
+	must(t, err)
+	proxy.Hold()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	time.AfterFunc(500*time.Millisecond, proxy.Release)
+	s := newSession("ada", 1)
+	if _, err := store.CreateSession(ctx, s, 0); err != nil {
+		t.Errorf("CreateSession: %v", err)
+	}
+	if _, err := store.Session(t.Context(), s.Key); err != nil {
+		t.Errorf("Session: %v", err)
+	}
+}
+
 func TestStoreIsNotFreshUnlessAskedTo(t *testing.T) {
 	t.Parallel()
 	url := testserver.Postgres(t)
@@ -287,37 +333,4 @@ func (s *syncs) sent(c net.Conn, p []byte) {
 		*rest = (*rest)[size:]
 		header = 1
 	}
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// await waits until something is so.
-func await(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	for began := time.Now(); !so(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(began) > patience {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
-func hostOf(t *testing.T, server string) string {
-	t.Helper()
-	u, err := url.Parse(server)
-	must(t, err)
-	return u.Host
-}
-
-// through is the URL of a server behind a proxy.
-func through(t *testing.T, server string, p *testserver.Proxy) string {
-	t.Helper()
-	u, err := url.Parse(server)
-	must(t, err)
-	u.Host = p.Addr()
-	return u.String()
 }

@@ -75,7 +75,8 @@ func (s *Store) migrateOn(ctx context.Context, c *pgx.Conn) error {
 // version is the schema's, 0 if there is none.
 func (s *Store) version(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}) (version int, err error) {
+},
+) (version int, err error) {
 	var there bool
 	// to_regclass would answer from a cache that does not know what was
 	// committed while this transaction waited for the lock.

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/sojourn-go/sojourn/internal/testserver"
 	"github.com/sojourn-go/sojourn/postgres"
 )
@@ -59,19 +58,20 @@ func TestServerWithoutTheRightToCreateOpensWhatIsThere(t *testing.T) {
 	t.Parallel()
 	owner := testserver.Postgres(t)
 	open(t, owner)
+	guest := fmt.Sprintf("guest%d", schemas.Add(1)) // of the whole server
 	for _, sql := range []string{
 		`create role guest login password 'guest'`,
 		`grant usage on schema sojourn to guest`,
 		`grant select, insert, update, delete on all tables in schema sojourn to guest`,
 		`grant usage on all sequences in schema sojourn to guest`,
 	} {
-		query(t, owner, sql)
+		query(t, owner, strings.ReplaceAll(sql, "guest", guest))
 	}
 	u, err := url.Parse(owner)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.User = url.UserPassword("guest", "guest")
+	u.User = url.UserPassword(guest, guest)
 	store := open(t, u.String())
 	if _, err := store.CreateSession(t.Context(), newSession("ada", 0), 1); err != nil {
 		t.Error(err)
@@ -147,25 +147,5 @@ func TestPasswordIsInNoError(t *testing.T) {
 				t.Errorf("%s: the password is in the error: %s", u, text)
 			}
 		}
-	}
-}
-
-// query runs a statement on a database and scans the row that it answers.
-func query(t testing.TB, url, sql string, dest ...any) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	c, err := pgx.Connect(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(ctx)
-	if len(dest) == 0 {
-		_, err = c.Exec(ctx, sql)
-	} else {
-		err = c.QueryRow(ctx, sql).Scan(dest...)
-	}
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
 	}
 }

@@ -3,12 +3,11 @@
 package postgres_test
 
 import (
-	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,34 +17,6 @@ import (
 	"github.com/sojourn-go/sojourn/internal/testserver"
 	"github.com/sojourn-go/sojourn/postgres"
 )
-
-var epoch = time.Date(2026, 2, 3, 4, 5, 6, 789e6, time.UTC)
-
-// newSession is a session of user, opened and seen n seconds after epoch.
-func newSession(user sojourn.UserID, n int) sojourn.StoredSession {
-	var id [16]byte
-	rand.Read(id[:])
-	at := epoch.Add(time.Duration(n) * time.Second)
-	return sojourn.StoredSession{
-		Key:        newKey(user),
-		ID:         sojourn.SessionID(base64.RawURLEncoding.EncodeToString(id[:])),
-		User:       user,
-		Browser:    newKey(user),
-		OpenedAt:   at,
-		LastSeen:   at,
-		ExpiresAt:  at.Add(90 * 24 * time.Hour),
-		Deadline:   at.Add(14 * 24 * time.Hour),
-		UserAgent:  "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
-		RemoteAddr: netip.MustParseAddr("192.0.2.1"),
-	}
-}
-
-func newKey(user sojourn.UserID) (k sojourn.Key) {
-	rand.Read(k[:])
-	shard := sojourn.ShardOf(user)
-	copy(k[:], shard[:])
-	return k
-}
 
 // servers are three handles of one store, as three servers have them.
 func servers(t *testing.T) (stores [3]*postgres.Store, url string) {
@@ -57,47 +28,43 @@ func servers(t *testing.T) (stores [3]*postgres.Store, url string) {
 	return stores, url
 }
 
-// inParallel runs f for 0 to n-1 at once.
-func inParallel(t *testing.T, n int, f func(i int) error) {
-	t.Helper()
-	errs := make([]error, n)
-	start := make(chan struct{})
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			<-start
-			errs[i] = f(i)
-		})
-	}
-	close(start)
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestLoginsOnThreeServersLeaveTheLimit(t *testing.T) {
 	t.Parallel()
 	stores, _ := servers(t)
-	const limit, callers, each = 5, 9, 20
-	made := make([][]sojourn.StoredSession, callers)
-	ended := make([][]sojourn.StoredSession, callers)
-	inParallel(t, callers, func(i int) error {
-		for n := range each {
-			s := newSession("ada", n)
+	const limit, callers = 3, 6
+	var made, ended [callers][]sojourn.StoredSession
+	for round := range 30 {
+		inParallel(t, callers, func(i int) error {
+			s := newSession("ada", round)
 			evicted, err := stores[i%3].CreateSession(t.Context(), s, limit)
-			if err != nil {
-				return err
-			}
 			made[i], ended[i] = append(made[i], s), append(ended[i], evicted...)
+			return err
+		})
+		left, err := stores[0].Sessions(t.Context(), "ada")
+		if err != nil || len(left) != limit {
+			t.Fatalf("round %d: %d sessions are left, want %d; %v", round, len(left), limit, err)
 		}
-		return nil
-	})
-	left, err := stores[0].Sessions(t.Context(), "ada")
-	if err != nil || len(left) != limit {
-		t.Fatalf("%d sessions are left, want %d; %v", len(left), limit, err)
 	}
-	wantOnce(t, made, append(ended, left))
+	left, err := stores[0].EndUser(t.Context(), "ada", sojourn.EndDisconnectAll)
+	must(t, err)
+	wantOnce(t, made[:], append(ended[:], left))
+}
+
+func TestBrowsersOfASubnetAreLimitedOnThreeServers(t *testing.T) {
+	t.Parallel()
+	stores, _ := servers(t)
+	const limit, callers = 3, 6
+	for round := range 30 {
+		inParallel(t, callers, func(i int) error {
+			_, err := stores[i%3].CreateBrowser(t.Context(), sojourn.StoredBrowser{
+				Key: newKey("ada"), Subnet: netip.MustParsePrefix("192.0.2.0/24"), LastSeen: epoch,
+			}, limit)
+			return err
+		})
+		if n, err := stores[0].Count(t.Context()); err != nil || n.Browsers != limit {
+			t.Fatalf("round %d: %d browsers are left, want %d; %v", round, n.Browsers, limit, err)
+		}
+	}
 }
 
 func TestSweepersReportEachSessionOnce(t *testing.T) {
@@ -131,35 +98,110 @@ func TestSweepersReportEachSessionOnce(t *testing.T) {
 	wantOnce(t, [][]sojourn.StoredSession{made}, append(ended, rest))
 }
 
-// Whatever ends a user's sessions at once, on whichever server: one of the ends
-// is the one that leaves none.
-func TestLastSessionToEndIsToldThatNoneIsLeft(t *testing.T) {
+// Whatever ends a user's last sessions at once, on whichever servers: one of the
+// ends tells the others that none is left.
+func TestLastSessionToEndTellsThatNoneIsLeft(t *testing.T) {
+	t.Parallel()
+	stores, url := servers(t)
+	heard, _ := changesOf(t, open(t, url), stores[0])
+	end := func(store *postgres.Store, s sojourn.StoredSession) error {
+		_, _, err := store.EndSession(t.Context(), s.Key, sojourn.EndRevoked)
+		return err
+	}
+	endUser := func(store *postgres.Store, s sojourn.StoredSession) error {
+		sessions, err := store.Sessions(t.Context(), "ada")
+		var others []sojourn.Key
+		for _, o := range sessions {
+			if o.Key != s.Key {
+				others = append(others, o.Key)
+			}
+		}
+		if err == nil {
+			_, err = store.EndUser(t.Context(), "ada", sojourn.EndDisconnectAll, others...)
+		}
+		return err
+	}
+	expire := func(store *postgres.Store, _ sojourn.StoredSession) (err error) {
+		for more := true; more && err == nil; {
+			_, more, err = store.Expire(t.Context(), epoch, 1)
+		}
+		return err
+	}
+	for round := range 120 {
+		ways := [][2]func(*postgres.Store, sojourn.StoredSession) error{{end, end}, {end, expire}, {end, endUser}}[round%3]
+		var both [2]sojourn.StoredSession
+		for i := range both {
+			both[i] = newSession("ada", i)
+			if i == 1 {
+				both[i].Deadline = epoch
+			}
+			_, err := stores[0].CreateSession(t.Context(), both[i], 0)
+			must(t, err)
+		}
+		inParallel(t, 2, func(i int) error { return ways[i](stores[i], both[i]) })
+		if a, b := next(t, heard).Left, next(t, heard).Left; a != 0 && b != 0 {
+			t.Fatalf("round %d: neither end told that no session is left: %d and %d", round, a, b)
+		}
+	}
+}
+
+func TestOneOfManyEndsLeavesNone(t *testing.T) {
 	t.Parallel()
 	stores, _ := servers(t)
-	for range 20 {
-		var all []sojourn.StoredSession
-		for i := range 6 {
-			s := newSession("ada", i)
-			s.Deadline = epoch
-			if _, err := stores[0].CreateSession(t.Context(), s, 0); err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, s)
+	const sessions = 6
+	for round := range 40 {
+		var all [sessions]sojourn.StoredSession
+		var none [sessions]int
+		for i := range all {
+			all[i] = newSession("ada", i)
+			_, err := stores[0].CreateSession(t.Context(), all[i], 0)
+			must(t, err)
 		}
-		none := make([]int, len(all))
-		inParallel(t, len(all), func(i int) error {
-			ended, left, err := stores[i%3].EndSession(t.Context(), all[i].Key, sojourn.EndRevoked)
-			if len(ended) > 0 && left == 0 {
-				none[i]++
+		inParallel(t, sessions, func(i int) error {
+			_, left, err := stores[i%3].EndSession(t.Context(), all[i].Key, sojourn.EndRevoked)
+			if left == 0 {
+				none[i] = 1
 			}
 			return err
 		})
-		var n int
+		n := 0
 		for i := range none {
 			n += none[i]
 		}
 		if n != 1 {
-			t.Fatalf("%d ends were told that no session is left, want 1", n)
+			t.Fatalf("round %d: %d ends left no session, want 1", round, n)
+		}
+	}
+}
+
+// A tab is there as long as it has values, whoever adds and removes them.
+func TestTabIsThereAsLongAsItHasValues(t *testing.T) {
+	t.Parallel()
+	stores, _ := servers(t)
+	s := newSession("ada", 0)
+	_, err := stores[0].CreateSession(t.Context(), s, 0)
+	must(t, err)
+	key := sojourn.ValueKey{Owner: sojourn.Owner{Kind: sojourn.OwnerSession, Key: s.Key}, Tab: "tab"}
+	for round := range 100 {
+		inParallel(t, 4, func(i int) error {
+			w := sojourn.Write{Version: sojourn.AnyVersion}
+			if (i+round)%2 == 0 {
+				w.Data = []byte("data")
+			}
+			k := key
+			k.Name = strconv.Itoa(i)
+			if round%10 == 9 && i == 1 {
+				return stores[i%3].DropValues(t.Context(), k.Owner, k.Tab, sojourn.Key{})
+			}
+			_, err := stores[i%3].SetValue(t.Context(), k, w)
+			return err
+		})
+		n, err := stores[0].Count(t.Context())
+		must(t, err)
+		tabs, err := stores[0].Tabs(t.Context(), key.Owner)
+		must(t, err)
+		if (n.Values > 0) != (len(tabs) > 0) {
+			t.Fatalf("round %d: %d values and tabs %+v", round, n.Values, tabs)
 		}
 	}
 }
@@ -215,8 +257,11 @@ func TestRacesLeaveNothingBehind(t *testing.T) {
 				err = store.DropValues(t.Context(), o, tab, sojourn.Key{})
 			case 7, 8:
 				err = store.Touch(t.Context(), []sojourn.Touch{
-					{Owner: o, LastSeen: at, Deadline: at}, {Owner: o, Tab: "one", Deadline: at}, {Owner: pick(n), Tab: "two", Deadline: at},
-					{Owner: pick(n + 1), LastSeen: at, Deadline: at}, {Owner: pick(n + 2), LastSeen: at, Deadline: at},
+					{Owner: o, LastSeen: at, Deadline: at},
+					{Owner: o, Tab: "one", Deadline: at},
+					{Owner: pick(n), Tab: "two", Deadline: at},
+					{Owner: pick(n + 1), LastSeen: at, Deadline: at},
+					{Owner: pick(n + 2), LastSeen: at, Deadline: at},
 				})
 			case 9:
 				_, _, err = store.Expire(t.Context(), at, 3)
@@ -290,76 +335,5 @@ func TestBigEndsAndMessagesArriveWhole(t *testing.T) {
 	}
 	if c := next(t, heard); string(c.Message) != string(message) {
 		t.Errorf("a message of %d bytes arrived with %d, or changed", len(message), len(c.Message))
-	}
-}
-
-// changesOf calls Changes of a store until the test ends, and returns when it
-// hears what other publishes.
-func changesOf(t *testing.T, store, other sojourn.Store) (heard <-chan sojourn.Change, returned <-chan error) {
-	t.Helper()
-	const hello = "are you there?"
-	ctx, cancel := context.WithCancel(context.Background())
-	all, err := make(chan sojourn.Change, 1000), make(chan error, 1)
-	first, over := make(chan struct{}, 1000), make(chan struct{})
-	go func() {
-		defer close(over)
-		err <- store.Changes(ctx, func(c sojourn.Change) {
-			if string(c.Message) == hello {
-				first <- struct{}{}
-				return
-			}
-			all <- c
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-over
-	})
-	for began := time.Now(); time.Since(began) < patience; {
-		if err := other.Publish(t.Context(), []byte(hello)); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-first:
-			return all, err
-		case <-over:
-			t.Fatalf("Changes returned %v", <-err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	t.Fatal("Changes hears nothing")
-	return nil, nil
-}
-
-// next waits for a change.
-func next(t *testing.T, heard <-chan sojourn.Change) sojourn.Change {
-	t.Helper()
-	select {
-	case c := <-heard:
-		return c
-	case <-time.After(patience):
-		t.Fatal("a change did not arrive")
-		return sojourn.Change{}
-	}
-}
-
-// wantOnce fails unless each session made was returned once.
-func wantOnce(t *testing.T, made, returned [][]sojourn.StoredSession) {
-	t.Helper()
-	count := map[sojourn.Key]int{}
-	for _, list := range made {
-		for _, s := range list {
-			count[s.Key] = 0
-		}
-	}
-	for _, list := range returned {
-		for _, s := range list {
-			count[s.Key]++
-		}
-	}
-	for key, n := range count {
-		if n != 1 {
-			t.Errorf("session %x was returned %d times", key, n)
-		}
 	}
 }

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,15 @@ func Prefix(prefix string) Option { return func(o *options) { o.prefix = prefix 
 // MaxStaleness lets servers answer from memory: the answer of the engine may be
 // used again for d, at least 100 milliseconds. Without it every request of a
 // connected user asks the engine.
+//
+// An end reaches the other servers by a message, typically in milliseconds. In
+// the worst case, with messages lost or delayed or connections dead, it reaches
+// them within d: no request that begins later than d after the end returned is
+// answered for the session. The engine numbers messages; every d/4, or every
+// second if that is less, each server asks for the last numbers, and answers may
+// be used again until d after a time when none was missing. As soon as that is
+// not certain any more, every request asks. The numbers are one more command
+// on one node, and 256 short ones on a cluster.
 func MaxStaleness(d time.Duration) Option { return func(o *options) { o.staleness = d } }
 
 // Timeout bounds every wait for the engine: an operation that has no answer in
@@ -77,7 +87,7 @@ func collect(opts []Option) (*options, error) {
 }
 
 // connect makes the client that a URL stands for.
-func (o *options) connect(url string) (rueidis.Client, error) {
+func (o *options) connect(ctx context.Context, url string) (rueidis.Client, error) {
 	c, err := rueidis.ParseURL(url)
 	if err != nil {
 		return nil, errURL // err may tell the password
@@ -93,11 +103,29 @@ func (o *options) connect(url string) (rueidis.Client, error) {
 	if o.configure != nil {
 		o.configure(&c)
 	}
-	client, err := rueidis.NewClient(c)
-	if err != nil {
-		return nil, fmt.Errorf("redis: connecting to %s: %w", strings.Join(c.InitAddress, ", "), err)
+	type made struct {
+		client rueidis.Client
+		err    error
 	}
-	return client, nil
+	making := make(chan made, 1)
+	go func() {
+		client, err := rueidis.NewClient(c)
+		making <- made{client, err}
+	}()
+	select {
+	case m := <-making:
+		if m.err != nil {
+			return nil, explain("connecting to "+strings.Join(c.InitAddress, ", "), m.err)
+		}
+		return m.client, nil
+	case <-ctx.Done():
+		go func() {
+			if m := <-making; m.err == nil {
+				m.client.Close()
+			}
+		}()
+		return nil, ctx.Err()
+	}
 }
 
 // refresh is how often the client looks where the data is, beside being told.

@@ -1,5 +1,51 @@
-// Package redis keeps a site's sessions and values in Redis or Valkey, for any
-// number of servers.
+// Package redis keeps a site's sessions and values in Redis 7 or later, or
+// Valkey, for any number of servers: on one node, behind Sentinel, or on a
+// cluster.
+//
+//	store, err := redis.Open(ctx, "redis://app:secret@cache.example.com:6379")
+//	site, err := sojourn.New(sojourn.Config{Store: store})
+//
+// A connected user's request costs one round trip, a GET; Connect, every end
+// and every write of a value are one call of a script, which happens as a whole
+// or not at all. All sessions of a user end in one call.
+//
+// # What survives
+//
+// The engine keeps what is answered as well as it is set to. Open warns of
+// settings that lose sessions, and of sessions that have ended and come back:
+//
+//	appendonly no                           a restart forgets all since the last snapshot, also ends
+//	appendonly yes, appendfsync everysec    a power cut may lose the last second or two, the end of the process nothing
+//	appendonly yes, appendfsync always      nothing that was answered is lost
+//	maxmemory-policy other than noeviction  Open refuses it, see AllowEviction
+//
+// A full engine with noeviction refuses new sessions and values, with
+// sojourn.ErrUnavailable, and goes on ending sessions.
+//
+// Replicas are written to after the answer. When one takes over, by Sentinel or
+// in a cluster, what was answered in the last moments before may be lost: a
+// session that ended then is there again. The engine's min-replicas-to-write 1
+// with min-replicas-max-lag bounds for how long a node that is cut off from
+// its replicas goes on answering; it does not close the gap. Where no end may
+// ever be undone, use one node with appendfsync always, or package postgres with
+// synchronous replication.
+//
+// # On a cluster
+//
+// Everything is in one of 256 parts, which are spread evenly over the slots; a
+// user's sessions and values are in one. Two things are less strict than on one
+// node, since they concern two parts. A write of the site's or a browser's value
+// by a request whose session ends at the same moment may take effect just after
+// the end, as long as the write takes. And while servers add browsers of one
+// subnet at the same time, there may be as many more than the limit as are being
+// added. While slots are moved, operations on them may fail with
+// sojourn.ErrUnavailable.
+//
+// # What the engine has in it
+//
+// Keys begin with the prefix; nothing but this package should write to them.
+// What has a deadline is freed by the engine a week after it if no server has
+// removed it by then: of such sessions nobody hears.
 package redis
 
 import (
@@ -38,8 +84,21 @@ type Store struct {
 	close     sync.Once
 }
 
-// Open connects to the engine at url and checks that it is fit to keep
-// sessions. Servers of one site open the same url with the same Prefix.
+// Open connects to the engine at url and looks whether its settings keep
+// sessions. The servers of a site open it with the same Prefix.
+//
+//	redis://user:password@host:6379/0                           one node
+//	redis://host:6379?addr=host2:6379&addr=host3:6379           a cluster, by some of its nodes
+//	redis://host:26379?addr=host2:26379&master_set=sessions     what Sentinel calls sessions
+//
+// With rediss the connections are encrypted. A single node of a cluster will do
+// to find the others. valkey and valkeys are the same as redis and rediss.
+//
+// Open fails when the engine cannot be reached, with sojourn.ErrUnavailable, and
+// when it is too old or may evict; no error of the package tells the password.
+// An engine that goes away later is found again without help: until then
+// operations fail with sojourn.ErrUnavailable within the Timeout, and a write
+// that was sent is never sent again.
 func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -48,7 +107,7 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := o.connect(url)
+	client, err := o.connect(ctx, url)
 	if err != nil {
 		return nil, err
 	}
@@ -158,15 +217,20 @@ func (s *Store) explain(doing string, err error) error {
 		return err
 	case s.closed.Load():
 		return errClosed
+	}
+	return explain(doing, err)
+}
+
+func explain(doing string, err error) error {
+	var setting settingError
+	refused, answered := rueidis.IsRedisErr(err)
+	switch {
+	case errors.As(err, &setting):
+		return err
+	case answered && !away(refused), errors.Is(err, errRecord):
+		return fmt.Errorf("redis: %s: %w", doing, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		err = errNoAnswer
-	}
-	var setting settingError
-	if errors.As(err, &setting) {
-		return err
-	}
-	if refused, ok := rueidis.IsRedisErr(err); ok && !away(refused) || errors.Is(err, errRecord) {
-		return fmt.Errorf("redis: %s: %w", doing, err)
 	}
 	return fmt.Errorf("redis: %s: %w: %w", doing, sojourn.ErrUnavailable, err)
 }
@@ -179,7 +243,7 @@ func away(err *rueidis.RedisError) bool {
 	case "LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "MISCONF", "NOREPLICAS", "OOM", "MOVED", "ASK":
 		return true
 	}
-	return false
+	return strings.Contains(err.Error(), "non local key") // a script's, in a slot that moves
 }
 
 // number is a number as scripts take it.

@@ -1,16 +1,20 @@
-// Command sojourn runs the library's demonstration, and later its tools.
+// Command sojourn runs the library's demonstration, and looks after a site's
+// sessions.
 //
 //	go run ./cmd/sojourn demo
+//	go run ./cmd/sojourn sessions --help
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 )
 
@@ -30,6 +34,7 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		{"demo", "run a small web application that shows what the library does", runDemo},
+		{"sessions", "list and end a user's sessions; count; purge what has expired", runSessions},
 		{"version", "print the version", runVersion},
 		{"help", "say what a verb does: sojourn help demo", runHelp},
 	}
@@ -43,7 +48,13 @@ func (e usageError) Error() string { return e.text }
 func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if len(os.Args) > 1 && os.Args[1] == serverVerb {
+		// Ctrl-C in a terminal reaches the whole family: the parent decides.
+		signal.Ignore(os.Interrupt)
+		signals = signals[1:]
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	// After the first signal the next one kills, as if nobody listened.
 	context.AfterFunc(ctx, stop)
@@ -77,12 +88,31 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	case "-version", "--version":
 		return runVersion(ctx, nil, stdout, stderr)
 	}
+	if args[0] == serverVerb {
+		return runServer(ctx, os.Stdin, stdout, stderr)
+	}
 	for _, v := range verbs() {
 		if v.name == args[0] {
 			return v.run(ctx, args[1:], stdout, stderr)
 		}
 	}
 	return usagef("unknown verb %q: see sojourn help", args[0])
+}
+
+// newFlagSet makes a set of flags that leaves complaints to run, in one line.
+func newFlagSet(verb string) *flag.FlagSet {
+	set := flag.NewFlagSet(verb, flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	return set
+}
+
+// parseFlags parses flags. It returns flag.ErrHelp, or an error of usage.
+func parseFlags(set *flag.FlagSet, args []string) error {
+	err := set.Parse(args)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	return usagef("%s: see sojourn %s --help", strings.Replace(err.Error(), "flag provided but not defined: -", "unknown flag --", 1), set.Name())
 }
 
 func runHelp(ctx context.Context, args []string, stdout, stderr io.Writer) error {

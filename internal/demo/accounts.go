@@ -51,7 +51,7 @@ type accounts struct {
 const accountsVersion = 1
 
 const accountsSchema = `
-CREATE TABLE accounts (
+CREATE TABLE IF NOT EXISTS accounts (
 	id       TEXT PRIMARY KEY,
 	name     TEXT NOT NULL,
 	folded   TEXT NOT NULL UNIQUE, -- the name in lower case
@@ -60,7 +60,7 @@ CREATE TABLE accounts (
 	banned   INTEGER NOT NULL DEFAULT 0,
 	known    INTEGER NOT NULL DEFAULT 0, -- its password is the one printed in the source
 	created  INTEGER NOT NULL      -- Unix seconds
-) STRICT;
+) STRICT; -- IF NOT EXISTS: several servers may start at once
 PRAGMA user_version = 1;`
 
 // openAccounts opens the file, or makes it, readable by its owner only.

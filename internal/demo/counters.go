@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/sojourn-go/sojourn"
+	"github.com/sojourn-go/sojourn/protocol"
 )
 
 // counters are numbers kept in every scope, side by side.
@@ -54,7 +55,7 @@ func (f fate) Class() string {
 	}
 }
 
-func newCounters(site *sojourn.Site) *counters {
+func newCounters(site *sojourn.Site, memory bool) *counters {
 	c := &counters{byKey: make(map[string]*counter)}
 
 	c.add(site, "request", "Request", "this one HTTP request", sojourn.RequestScope,
@@ -71,6 +72,11 @@ func newCounters(site *sojourn.Site) *counters {
 		fates{kept, kept, kept, ifKept, gone}, fates{kept, kept, kept, ifKept, kept})
 	c.add(site, "site", "Site", "everybody together", sojourn.SiteScope,
 		fates{kept, kept, kept, kept, gone}, fates{kept, kept, kept, kept, kept})
+	for _, n := range c.byKey {
+		if memory {
+			n.Fates[len(trials)-1] = gone // the store goes with the server
+		}
+	}
 	return c
 }
 
@@ -99,6 +105,8 @@ func (c *counters) add(site *sojourn.Site, key, name, of string, scope sojourn.S
 type (
 	countersPage struct {
 		Origin string // of this site, for curl
+		Store  string // where persistent counters are
+		Shared bool   // by several servers
 		Trials []string
 		Scopes []scopeView
 	}
@@ -128,7 +136,7 @@ func (s scopeView) Rows(flashes []flash) int {
 }
 
 func (a *App) showCounters(w http.ResponseWriter, r *http.Request, _ sojourn.UserID) error {
-	page := countersPage{Origin: a.origin(r), Trials: trials[:]}
+	page := countersPage{Origin: a.origin(r), Store: a.storeName, Shared: a.shared, Trials: trials[:]}
 	for _, scope := range a.counters.scopes {
 		row := scopeView{Name: scope.Name, Of: scope.Of}
 		for _, c := range scope.counters {
@@ -174,6 +182,9 @@ func (a *App) pressCounter(w http.ResponseWriter, r *http.Request, _ sojourn.Use
 	}
 	// The number is on the next page, unless that page is another place.
 	another := map[fate]string{gone: "request", newTab: "tab"}[c.Fates[0]]
+	if another == "tab" && r.Header.Get(protocol.TabHeader) != "" {
+		another = "" // a script sends the form: it keeps its tab
+	}
 	if another != "" {
 		text := fmt.Sprintf("It was %d in the %s of your press. This page is another %s.", n, another, another)
 		if err := a.tell(ctx, flash{Place: c.Key, Text: text}); err != nil {

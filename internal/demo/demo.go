@@ -4,10 +4,12 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"github.com/sojourn-go/sojourn"
 )
@@ -28,6 +30,20 @@ type Options struct {
 	// accounts it comes with then get random passwords. Default: false.
 	Public bool
 
+	// StoreName says for people where the sessions are. Default: "memory".
+	StoreName string
+
+	// Server names this server of several on one Store; each page shows it.
+	// Default: it is the only one.
+	Server string
+
+	// Proxies are the addresses of the proxies in front of the demo.
+	// Default: none.
+	Proxies []netip.Prefix
+
+	// GoPage is the folder of BuildGoPage. Default: the page in Go is missing.
+	GoPage string
+
 	// Logger gets what goes wrong. Default: discard.
 	Logger *slog.Logger
 }
@@ -41,12 +57,18 @@ type App struct {
 	attempts *attempts
 	timeline *timeline
 	counters *counters
+	tabs     *openTabs
 	flashes  *sojourn.Ref[[]flash]
 	pages    pages
 	log      *slog.Logger
 	handler  http.Handler
 
 	plainHTTP bool
+	shared    bool // other servers may use the store
+	server    server
+	storeName string
+	proxies   []netip.Prefix
+	goPage    string
 }
 
 // Open starts the application. Close stops it.
@@ -54,7 +76,12 @@ func Open(ctx context.Context, opts Options) (*App, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &App{attempts: newAttempts(), log: opts.Logger, plainHTTP: opts.PlainHTTP}
+	a := &App{
+		attempts: newAttempts(), log: opts.Logger, plainHTTP: opts.PlainHTTP, proxies: opts.Proxies, goPage: opts.GoPage,
+		shared:    opts.Store != nil && opts.Store.Fresh() != sojourn.Forever,
+		server:    server{Name: opts.Server, Colour: colourOf(opts.Server)},
+		storeName: cmp.Or(opts.StoreName, "memory"),
+	}
 	err := a.open(ctx, opts)
 	if err != nil {
 		if a.site == nil && opts.Store != nil {
@@ -73,12 +100,13 @@ func (a *App) open(ctx context.Context, opts Options) (err error) {
 		return err
 	}
 	a.site, err = sojourn.New(sojourn.Config{
-		Store:        opts.Store,
-		Users:        a.accounts.exists,
-		Groups:       a.accounts.inGroup,
-		Cookie:       sojourn.CookieConfig{Insecure: opts.PlainHTTP},
-		ErrorHandler: a.fail,
-		Logger:       opts.Logger,
+		Store:          opts.Store,
+		Users:          a.userExists,
+		Groups:         a.accounts.inGroup,
+		Cookie:         sojourn.CookieConfig{Insecure: opts.PlainHTTP},
+		TrustedProxies: opts.Proxies,
+		ErrorHandler:   a.fail,
+		Logger:         opts.Logger,
 	})
 	if err != nil {
 		return err
@@ -94,10 +122,12 @@ func (a *App) open(ctx context.Context, opts Options) (err error) {
 	// and disconnecting leave it alone.
 	corner := sojourn.NewHierarchy("demo").Session()
 	a.flashes = sojourn.NewRef[[]flash](a.site, corner, nil)
-	a.timeline = newTimeline(a.site, corner, a.log)
-	a.counters = newCounters(a.site)
+	a.timeline = newTimeline(a, corner)
+	a.counters = newCounters(a.site, opts.Store == nil)
+	a.tabs = newOpenTabs(a)
+	a.offerFunctions()
 
-	a.handler = secured(a.site.Middleware(numbered(a.checked(a.routes()))))
+	a.handler = numbered(a.server.Name, a.named(secured(a.tabs.watched(a.site.Middleware(a.checked(a.routes()))))))
 	return nil
 }
 
@@ -110,6 +140,8 @@ func (a *App) routes() http.Handler {
 	mux.Handle("GET /{$}", s.OptConnected(a.home))
 	mux.Handle("GET /counters", s.OptConnected(a.showCounters))
 	mux.Handle("POST /counters", s.OptConnected(a.pressCounter))
+	mux.Handle("GET /functions", s.OptConnected(a.showFunctions))
+	mux.Handle("GET /functions/go", s.OptConnected(a.showGoPage))
 	mux.Handle("GET /timeline", s.OptConnected(a.showTimeline))
 	mux.Handle("POST /timeline", s.OptConnected(a.recordTimeline))
 	mux.Handle("GET /sign-in", s.OptConnected(a.showSignIn))
@@ -135,6 +167,7 @@ func (a *App) routes() http.Handler {
 
 	// No guard: nothing fires, no cookie is set.
 	mux.HandleFunc("GET /static/{file}", a.serveStatic)
+	mux.HandleFunc("GET /functions/go/{file}", a.serveGoPage)
 	mux.HandleFunc("/", a.notFound)
 	return mux
 }
@@ -149,6 +182,9 @@ func (a *App) Seeds() []Seed { return a.seeds }
 // Close stops the site, closes its store and the accounts.
 func (a *App) Close() error {
 	var errs []error
+	if a.tabs != nil {
+		a.tabs.close()
+	}
 	if a.site != nil {
 		errs = append(errs, a.site.Close())
 	}

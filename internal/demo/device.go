@@ -2,9 +2,9 @@ package demo
 
 import "strings"
 
-// deviceName makes "Firefox on Linux" of a user agent. It is for people to
+// DeviceName makes "Firefox on Linux" of a user agent. It is for people to
 // recognise their sessions by, so a good guess is good enough.
-func deviceName(userAgent string) string {
+func DeviceName(userAgent string) string {
 	browser := firstMatch(userAgent, [][2]string{
 		{"Edg", "Edge"},
 		{"OPR/", "Opera"},

@@ -31,22 +31,26 @@ type pages struct {
 // static are the addresses of the static files, which change with their
 // content.
 type static struct {
-	Style, Icon, House string
+	Style, Icon, House, Script, Functions, GoStart string
 }
 
 // view is what every template gets; Data is the page's own.
 type view struct {
-	Path    string
-	Viewer  *account // nil: nobody is connected
-	Flashes []flash
-	Now     time.Time
-	Data    any
+	Path     string
+	Viewer   *account // nil: nobody is connected
+	Flashes  []flash
+	Now      time.Time
+	Data     any
+	Client   template.HTML // makes the page a tab
+	Answer   bool          // to a POST: loading it again would send the form again
+	Server   server
+	OpenTabs int
 	static
 }
 
 func parsePages() (pages, error) {
 	p := pages{templates: make(map[string]*template.Template)}
-	layout, err := template.New("layout").Funcs(template.FuncMap{"since": since, "until": until, "device": deviceName}).
+	layout, err := template.New("layout").Funcs(template.FuncMap{"since": since, "colour": colourOf, "until": until, "device": DeviceName}).
 		ParseFS(files, "templates/layout.html")
 	if err != nil {
 		return p, err
@@ -65,6 +69,7 @@ func parsePages() (pages, error) {
 	}
 	for file, at := range map[string]*string{
 		"style.css": &p.static.Style, "icon.svg": &p.static.Icon, "house.svg": &p.static.House,
+		"demo.js": &p.static.Script, "functions.js": &p.static.Functions, "go.js": &p.static.GoStart,
 	} {
 		if *at, err = address(file); err != nil {
 			return p, err
@@ -97,13 +102,19 @@ func (a *App) serveStatic(w http.ResponseWriter, r *http.Request) {
 // render writes a page, whole or not at all.
 func (a *App) render(w http.ResponseWriter, r *http.Request, status int, name string, data any) error {
 	ctx := r.Context()
-	v := view{Path: r.URL.Path, Now: time.Now(), Data: data, static: a.pages.static}
+	v := view{
+		Path: r.URL.Path, Now: time.Now(), Data: data, static: a.pages.static,
+		Answer: r.Method == http.MethodPost, Server: a.server, OpenTabs: a.tabs.open(),
+	}
 	var err error
 	// An error page has to come out even when nobody can say who is looking.
 	if v.Viewer, err = a.viewer(ctx); err != nil && status < 400 {
 		return err
 	}
 	if v.Flashes, err = a.takeFlashes(ctx); err != nil && status < 400 {
+		return err
+	}
+	if v.Client, err = a.site.ClientScript(ctx); err != nil && status < 400 {
 		return err
 	}
 	var page bytes.Buffer

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 )
 
 // Seed is an account that the demo comes with.
@@ -43,7 +44,8 @@ func (a *accounts) seed(ctx context.Context, public bool) ([]Seed, error) {
 	}
 	if n == 0 {
 		for _, s := range seeds() {
-			if _, err := a.insert(ctx, account{Name: s.Name, Admin: s.Admin, Banned: s.Banned}, s.Password, true); err != nil {
+			_, err := a.insert(ctx, account{Name: s.Name, Admin: s.Admin, Banned: s.Banned}, s.Password, true)
+			if err != nil && !errors.Is(err, errNameTaken) { // by another server, just now
 				return nil, err
 			}
 		}
@@ -71,4 +73,15 @@ func (a *accounts) seed(ctx context.Context, public bool) ([]Seed, error) {
 		told = append(told, s)
 	}
 	return told, nil
+}
+
+// Prepare makes the accounts that the demo comes with, for servers that start
+// later on the same file, and returns those whose passwords are known.
+func Prepare(ctx context.Context, opts Options) ([]Seed, error) {
+	a, err := openAccounts(ctx, opts.Accounts)
+	if err != nil {
+		return nil, err
+	}
+	seeds, err := a.seed(ctx, opts.Public)
+	return seeds, errors.Join(err, a.close())
 }

@@ -12,6 +12,9 @@ func (a *App) showSessions(w http.ResponseWriter, r *http.Request, user sojourn.
 	if err != nil {
 		return err
 	}
+	for i := range sessions {
+		sessions[i].Tabs = a.tabs.of(sessions[i].ID) // on every server
+	}
 	return a.render(w, r, http.StatusOK, "sessions", sessions)
 }
 

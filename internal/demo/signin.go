@@ -37,7 +37,7 @@ func (a *App) showSignIn(w http.ResponseWriter, r *http.Request, _ sojourn.UserI
 
 func (a *App) signIn(w http.ResponseWriter, r *http.Request, _ sojourn.UserID) error {
 	form := a.readSignIn(r)
-	if wait, ok := a.attempts.try(r.RemoteAddr, time.Now()); !ok {
+	if wait, ok := a.attempts.try(a.remoteAddr(r), time.Now()); !ok {
 		return a.slowDown(w, r, "sign-in", form, wait)
 	}
 	acc, err := a.accounts.authenticate(r.Context(), form.Name, r.PostFormValue("password"))
@@ -48,7 +48,7 @@ func (a *App) signIn(w http.ResponseWriter, r *http.Request, _ sojourn.UserID) e
 	if err != nil {
 		return err
 	}
-	a.attempts.giveBack(r.RemoteAddr)
+	a.attempts.giveBack(a.remoteAddr(r))
 	return a.welcome(w, r, acc, form, "Welcome back, %s.")
 }
 
@@ -66,7 +66,7 @@ func (a *App) signUp(w http.ResponseWriter, r *http.Request, _ sojourn.UserID) e
 		return a.render(w, r, http.StatusUnprocessableEntity, "sign-up", form)
 	}
 	// Not given back: an address can make only so many accounts.
-	if wait, ok := a.attempts.try(r.RemoteAddr, time.Now()); !ok {
+	if wait, ok := a.attempts.try(a.remoteAddr(r), time.Now()); !ok {
 		return a.slowDown(w, r, "sign-up", form, wait)
 	}
 	acc, err := a.accounts.create(r.Context(), form.Name, password)

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -52,8 +53,8 @@ func TestDevicesHaveNamesForPeople(t *testing.T) {
 		"":            "Unknown device",
 		"<b>":         "Unknown device",
 	} {
-		if got := deviceName(agent); got != want {
-			t.Errorf("deviceName(%q) is %q, want %q", agent, got, want)
+		if got := DeviceName(agent); got != want {
+			t.Errorf("DeviceName(%q) is %q, want %q", agent, got, want)
 		}
 	}
 }
@@ -115,13 +116,13 @@ func TestTimelineIsBounded(t *testing.T) {
 	var events []event
 	for i := range 30 {
 		before := events
-		events = pushed(events, event{Request: visit{Number: uint64(i)}}, 10)
-		if len(before) > 0 && before[0].Request.Number != uint64(i-1) {
+		events = pushed(events, event{Request: visit{ID: strconv.Itoa(i)}}, 10)
+		if len(before) > 0 && before[0].Request.ID != strconv.Itoa(i-1) {
 			t.Fatal("an earlier slice was changed: whoever reads it races")
 		}
 	}
-	if len(events) != 10 || events[0].Request.Number != 29 || events[9].Request.Number != 20 {
-		t.Errorf("kept %d events, from %d to %d", len(events), events[0].Request.Number, events[len(events)-1].Request.Number)
+	if len(events) != 10 || events[0].Request.ID != "29" || events[9].Request.ID != "20" {
+		t.Errorf("kept %d events, from %s to %s", len(events), events[0].Request.ID, events[len(events)-1].Request.ID)
 	}
 }
 

@@ -2,9 +2,11 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,10 +15,12 @@ import (
 	"github.com/sojourn-go/sojourn"
 )
 
-// How many events are remembered, of one browser and of all.
+// How many events are remembered: of one browser, of all, and how many ends of
+// one user's sessions.
 const (
 	browserEvents = 120
 	allEvents     = 600
+	userEnds      = 20
 )
 
 // event is one action that fired.
@@ -35,15 +39,32 @@ type timeline struct {
 	// What one browser sees lives in a reference of the demo's own hierarchy.
 	// It stays nil until start, so that an anonymous reader leaves nothing
 	// behind.
-	own *sojourn.Ref[[]event]
-	log *slog.Logger
+	own    *sojourn.Ref[[]event]
+	corner sojourn.Scope
+
+	// What ended of a user's sessions belongs to the user, who may have none
+	// left: it is in the store.
+	ends *sojourn.Ref[[]event]
+
+	site *sojourn.Site
+	name func(context.Context, sojourn.UserID) (string, error)
+	log  *slog.Logger
 
 	mu  sync.Mutex
 	all []event // the last first
 }
 
-func newTimeline(site *sojourn.Site, corner sojourn.Scope, log *slog.Logger) *timeline {
-	t := &timeline{own: sojourn.NewRef[[]event](site, corner, nil), log: log}
+func newTimeline(a *App, corner sojourn.Scope) *timeline {
+	site := a.site
+	t := &timeline{
+		site: site, corner: corner, name: a.name, log: a.log,
+		ends: sojourn.NewPersistentRef[[]event](site, sojourn.UserScope, "ends", nil),
+	}
+	if a.shared {
+		t.own = sojourn.NewPersistentRef[[]event](site, corner, "timeline", nil)
+	} else {
+		t.own = sojourn.NewRef[[]event](site, corner, nil)
+	}
 
 	withUser := func(action string) func(context.Context, sojourn.UserID) error {
 		return func(ctx context.Context, user sojourn.UserID) error {
@@ -82,18 +103,81 @@ func (t *timeline) record(ctx context.Context, e event) {
 	t.all = pushed(t.all, e, allEvents)
 	t.mu.Unlock()
 
-	if e.Request.Number == 0 {
-		return // outside a request: no browser to show it to
+	var err error
+	if e.Ended != nil {
+		err = t.recordEnd(ctx, e)
 	}
-	events, err := t.own.Get(ctx)
-	if err == nil && events != nil {
-		err = t.own.Modify(ctx, func(events []event) ([]event, error) {
-			return pushed(events, e, browserEvents), nil
-		})
+	if e.Request.ID != "" { // outside a request there is no browser to show it to
+		err = errors.Join(err, t.recordOwn(ctx, e))
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		t.log.LogAttrs(ctx, slog.LevelWarn, "timeline not recorded", slog.Any("error", err))
 	}
+}
+
+// recordOwn notes an event of this browser and sends it to the browser's open
+// tabs, on whichever server they are.
+func (t *timeline) recordOwn(ctx context.Context, e event) error {
+	events, err := t.own.Get(ctx)
+	if err != nil || events == nil {
+		return err
+	}
+	err = t.own.Modify(ctx, func(events []event) ([]event, error) {
+		return pushed(events, e, browserEvents), nil
+	})
+	if err != nil {
+		return err
+	}
+	name, err := t.name(ctx, e.User)
+	if err != nil && !errors.Is(err, errNoAccount) {
+		return err
+	}
+	state, err := t.site.CurrentState(ctx, t.corner)
+	if err != nil {
+		return err
+	}
+	return t.site.Notify(ctx, state, "timeline", e.message(name))
+}
+
+// recordEnd notes the end of a session for its user, wherever the user looks.
+func (t *timeline) recordEnd(ctx context.Context, e event) error {
+	if _, err := t.name(ctx, e.User); errors.Is(err, errNoAccount) {
+		return nil // the user is gone
+	} else if err != nil {
+		return err
+	}
+	user := t.site.UserState(e.User)
+	err := t.ends.ModifyIn(ctx, user, func(ends []event) ([]event, error) {
+		return pushed(ends, e, userEnds), nil
+	})
+	if err != nil {
+		return err
+	}
+	return t.site.Notify(ctx, user, "ended", e.message(""))
+}
+
+// eventMessage is an event as the script of the timeline gets it.
+type eventMessage struct {
+	Visit  string    `json:"visit"` // the id of the request
+	Line   string    `json:"line"`
+	Server string    `json:"server"`
+	Colour int       `json:"colour"` // of the server
+	At     time.Time `json:"at"`
+	Action string    `json:"action"`
+	User   string    `json:"user"` // a name; "" for nobody
+	Reason string    `json:"reason"`
+	Device string    `json:"device"`
+}
+
+func (e event) message(user string) eventMessage {
+	m := eventMessage{
+		Visit: e.Request.ID, Line: e.Request.Line, Server: e.Request.Server, Colour: colourOf(e.Request.Server),
+		At: e.At, Action: e.Action, User: user, Reason: string(e.Reason),
+	}
+	if e.Ended != nil {
+		m.Device = DeviceName(e.Ended.UserAgent)
+	}
+	return m
 }
 
 // pushed returns a new slice, at most limit long, with e in front.
@@ -106,18 +190,13 @@ func pushed(events []event, e event, limit int) []event {
 // start makes this browser one whose timeline is recorded, from the first
 // action of this request on.
 func (t *timeline) start(ctx context.Context) error {
-	current := visitOf(ctx).Number
+	current := visitOf(ctx).ID
 	return t.own.Modify(ctx, func(events []event) ([]event, error) {
 		if events == nil {
-			events = append([]event{}, t.pick(func(e event) bool { return e.Request.Number == current })...)
+			events = append([]event{}, t.pick(func(e event) bool { return e.Request.ID == current })...)
 		}
 		return events, nil
 	})
-}
-
-// endings are the last ends of a user's sessions, for whatever reason.
-func (t *timeline) endings(user sojourn.UserID) []event {
-	return t.pick(func(e event) bool { return e.Ended != nil && e.User == user })
 }
 
 func (t *timeline) pick(wanted func(event) bool) []event {
@@ -132,20 +211,21 @@ func (t *timeline) pick(wanted func(event) bool) []event {
 	return found
 }
 
-// visit is one HTTP request, numbered so that its actions can be shown
+// visit is one HTTP request, with an id so that its actions can be shown
 // together.
 type visit struct {
-	Number uint64
+	ID     string
 	Line   string // such as "GET /counters"
+	Server string // that answers; "" if there is only one
 }
 
 type visitKey struct{}
 
-var visits atomic.Uint64
-
-// numbered gives every request its number. The actions find it in their
-// context, which is the request's.
-func numbered(next http.Handler) http.Handler {
+// numbered gives every request its id. The actions find it in their context,
+// which is the request's.
+func numbered(server string, next http.Handler) http.Handler {
+	process := rand.Text()[:8]
+	var visits atomic.Uint64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		line := r.Method + " " + r.URL.Path
 		if len(line) > 80 {
@@ -155,7 +235,7 @@ func numbered(next http.Handler) http.Handler {
 			}
 			line += "…"
 		}
-		v := visit{Number: visits.Add(1), Line: line}
+		v := visit{ID: process + "-" + strconv.FormatUint(visits.Add(1), 10), Line: line, Server: server}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
 	})
 }

@@ -12,13 +12,15 @@ import (
 // timelinePage is what the timeline's templates show.
 type timelinePage struct {
 	Recording bool
+	Shared    bool              // by several servers
+	Live      bool              // what is recorded is shown as it happens
 	Requests  []timelineRequest // the newest first
 	Endings   []timelineStep    // of the viewer's sessions
 }
 
 // timelineRequest is one request with its actions, in the order they fired.
 type timelineRequest struct {
-	Line  string
+	visit
 	At    time.Time
 	Steps []timelineStep
 }
@@ -37,13 +39,17 @@ func (a *App) showTimeline(w http.ResponseWriter, r *http.Request, user sojourn.
 	if err != nil {
 		return err
 	}
-	page := timelinePage{Recording: events != nil}
+	page := timelinePage{Recording: events != nil, Live: true, Shared: a.shared}
 	names := a.names(ctx)
 	if page.Requests, err = grouped(events, names); err != nil {
 		return err
 	}
 	if user != sojourn.Nobody {
-		for _, e := range a.timeline.endings(user) {
+		ends, err := a.timeline.ends.GetIn(ctx, a.site.UserState(user))
+		if err != nil {
+			return err
+		}
+		for _, e := range ends {
 			s, err := step(e, names)
 			if err != nil {
 				return err
@@ -81,18 +87,18 @@ func (a *App) recordTimeline(w http.ResponseWriter, r *http.Request, _ sojourn.U
 // first; within each, actions come in the order they fired.
 func grouped(events []event, names func(sojourn.UserID) (string, error)) ([]timelineRequest, error) {
 	var requests []timelineRequest
-	place := make(map[uint64]int) // of a request's number in requests
+	place := make(map[string]int) // of a request in requests, by its id
 	for i := len(events) - 1; i >= 0; i-- {
 		e := events[i]
-		at, known := place[e.Request.Number]
-		if !known || e.Request.Number == 0 {
+		at, known := place[e.Request.ID]
+		if !known || e.Request.ID == "" {
 			at = len(requests)
-			place[e.Request.Number] = at
-			line := e.Request.Line
-			if line == "" {
-				line = "outside a request"
+			place[e.Request.ID] = at
+			v := e.Request
+			if v.Line == "" {
+				v.Line = "outside a request"
 			}
-			requests = append(requests, timelineRequest{Line: line, At: e.At})
+			requests = append(requests, timelineRequest{visit: v, At: e.At})
 		}
 		s, err := step(e, names)
 		if err != nil {
@@ -113,22 +119,28 @@ func step(e event, names func(sojourn.UserID) (string, error)) (timelineStep, er
 
 // names returns a function that knows users' names, asking once for each.
 func (a *App) names(ctx context.Context) func(sojourn.UserID) (string, error) {
-	known := map[sojourn.UserID]string{sojourn.Nobody: ""}
+	known := make(map[sojourn.UserID]string)
 	return func(user sojourn.UserID) (string, error) {
 		name, ok := known[user]
 		if ok {
 			return name, nil
 		}
-		acc, err := a.accounts.byID(ctx, user)
-		switch {
-		case errors.Is(err, errNoAccount):
-			name = "(deleted)"
-		case err != nil:
-			return "", err
-		default:
-			name = acc.Name
+		name, err := a.name(ctx, user)
+		if errors.Is(err, errNoAccount) {
+			name, err = "(deleted)", nil
 		}
-		known[user] = name
-		return name, nil
+		if err == nil {
+			known[user] = name
+		}
+		return name, err
 	}
+}
+
+// name is the name of a user, "" for nobody's, or errNoAccount.
+func (a *App) name(ctx context.Context, user sojourn.UserID) (string, error) {
+	if user == sojourn.Nobody {
+		return "", nil
+	}
+	acc, err := a.accounts.byID(ctx, user)
+	return acc.Name, err
 }

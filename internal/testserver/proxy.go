@@ -3,7 +3,9 @@ package testserver
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Proxy stands between a client and a server, and does to their connections
@@ -11,9 +13,10 @@ import (
 type Proxy struct {
 	listener net.Listener
 	target   string
+	delay    atomic.Int64
 
 	mu    sync.Mutex
-	held  chan struct{} // not nil while nothing gets through; closed when it does again
+	held  [2]chan struct{} // by direction: not nil while nothing gets through; closed when it does again
 	conns map[net.Conn]struct{}
 	over  bool
 	wg    sync.WaitGroup
@@ -39,21 +42,42 @@ func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 // Hold lets nothing through any more. Connections stay open, new ones are
 // taken, and nobody is told: as when a router forgot them.
-func (p *Proxy) Hold() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.held == nil {
-		p.held = make(chan struct{})
-	}
-}
+func (p *Proxy) Hold() { p.hold(requests, answers) }
 
-// Release lets everything through again that Hold held back.
+// HoldAnswers holds back what the server sends: it does what it is asked, and
+// nobody hears of it.
+func (p *Proxy) HoldAnswers() { p.hold(answers) }
+
+// Release lets everything through again that was held back.
 func (p *Proxy) Release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.held != nil {
-		close(p.held)
-		p.held = nil
+	for i, held := range p.held {
+		if held != nil {
+			close(held)
+			p.held[i] = nil
+		}
+	}
+}
+
+// Delay makes everything take d longer, in each direction.
+func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
+
+// direction of what goes through.
+type direction int
+
+const (
+	requests direction = iota
+	answers
+)
+
+func (p *Proxy) hold(directions ...direction) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, d := range directions {
+		if p.held[d] == nil {
+			p.held[d] = make(chan struct{})
+		}
 	}
 }
 
@@ -91,13 +115,13 @@ func (p *Proxy) accept(sent func(net.Conn, []byte)) {
 			return
 		}
 		p.wg.Go(func() {
-			p.copy(server, client, func(b []byte) {
+			p.copy(requests, server, client, func(b []byte) {
 				if sent != nil {
 					sent(client, b)
 				}
 			})
 		})
-		p.wg.Go(func() { p.copy(client, server, func([]byte) {}) })
+		p.wg.Go(func() { p.copy(answers, client, server, func([]byte) {}) })
 	}
 }
 
@@ -115,7 +139,7 @@ func (p *Proxy) add(conns ...net.Conn) bool {
 	return !p.over
 }
 
-func (p *Proxy) copy(to, from net.Conn, seen func([]byte)) {
+func (p *Proxy) copy(d direction, to, from net.Conn, seen func([]byte)) {
 	defer func() {
 		p.mu.Lock()
 		delete(p.conns, from)
@@ -127,8 +151,9 @@ func (p *Proxy) copy(to, from net.Conn, seen func([]byte)) {
 	for {
 		n, err := from.Read(buf)
 		p.mu.Lock()
-		held := p.held
+		held := p.held[d]
 		p.mu.Unlock()
+		time.Sleep(time.Duration(p.delay.Load()))
 		if held != nil {
 			<-held
 		}

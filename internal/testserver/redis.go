@@ -24,6 +24,7 @@ type RedisServer struct {
 	port   int
 	dir    string
 	args   []string
+	conf   string // a sentinel's
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process of cmd has ended
 }
@@ -66,10 +67,12 @@ func (s *RedisServer) Process() *os.Process { return s.cmd.Process }
 // left on the disk.
 func (s *RedisServer) Start() {
 	s.t.Helper()
-	args := append([]string{
-		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no",
-		"--logfile", filepath.Join(s.dir, "log"),
-	}, s.args...)
+	args := []string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--logfile", filepath.Join(s.dir, "log")}
+	if s.conf != "" {
+		args = append([]string{s.conf, "--sentinel"}, args...)
+	} else {
+		args = append(append(args, "--save", "", "--appendonly", "no"), s.args...)
+	}
 	s.cmd = exec.Command(s.binary, args...)
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatalf("starting %s: %v", s.binary, err)
@@ -189,6 +192,38 @@ func NewRedisCluster(t testing.TB, args ...string) []*RedisServer {
 		})
 	}
 	return nodes
+}
+
+// RedisSentinel starts a server, a replica of it and a sentinel that makes the
+// replica the server when the server is away for half a second. Its url names
+// the sentinel.
+func RedisSentinel(t testing.TB) (url string, master, replica *RedisServer) {
+	t.Helper()
+	master = Redis(t)
+	replica = Redis(t, "--replicaof", "127.0.0.1", strconv.Itoa(master.port))
+	replica.await("the replica", func() error {
+		info, err := replica.Command("INFO", "replication")
+		if err == nil && !strings.Contains(info, "master_link_status:up") {
+			err = errors.New(info)
+		}
+		return err
+	})
+	sentinel := newRedis(t)
+	file := filepath.Join(sentinel.dir, "sentinel.conf")
+	conf := fmt.Sprintf("sentinel monitor site 127.0.0.1 %d 1\nsentinel down-after-milliseconds site 500\n", master.port)
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel.conf = file
+	sentinel.Start()
+	sentinel.await("the sentinel", func() error {
+		info, err := sentinel.Command("INFO", "sentinel")
+		if err == nil && !strings.Contains(info, "status=ok") || !strings.Contains(info, "slaves=1") {
+			err = errors.Join(err, errors.New(info))
+		}
+		return err
+	})
+	return sentinel.URL() + "?master_set=site", master, replica
 }
 
 // do is Command for one that has to work.

@@ -1,7 +1,7 @@
 -- What several scripts need. Each script is this file and one of the others.
 --
--- A script reads before it writes: while a cluster moves a slot, a command on a
--- key that is not there fails, and what was written before would stay.
+-- Scripts read before they write where they can: while a cluster moves a slot, a
+-- command on a key that is not there fails, and what was written before stays.
 
 -- The deadline that never comes.
 local NEVER = 9007199254740991
@@ -87,43 +87,100 @@ local function unschedule(base, member)
   return call('ZREM', base .. 'e' .. bucket(member), member) == 1
 end
 
--- Reads what an owner has. Owners are 's' or 'b' and a key.
-local function look(base, owner)
-  return {
-    owner = owner,
-    record = call('GET', base .. owner),
-    values = call('HLEN', base .. 'v' .. owner),
-    tabs = call('ZRANGE', base .. 't' .. owner, 0, -1),
-  }
-end
-
--- Removes an owner that was looked at, with all that it has.
-local function remove(base, o)
-  if o.record then
-    call('DEL', base .. o.owner)
-  end
-  if o.values > 0 then
-    call('UNLINK', base .. 'v' .. o.owner)
-    count(base, 'v', -o.values)
-  end
-  if #o.tabs > 0 then
-    call('UNLINK', base .. 't' .. o.owner)
-    for _, tab in ipairs(o.tabs) do
-      unschedule(base, tabmember(o.owner, tab))
+-- Calls a command with a key, if it is not nil, and a list, however long.
+-- Returns the sum of the answers if they are numbers, or all of them.
+local function many(command, key, list)
+  local sum, all = 0, {}
+  for i = 1, #list, 1000 do
+    local last = math.min(i + 999, #list)
+    local answer
+    if key then
+      answer = call(command, key, unpack(list, i, last))
+    else
+      answer = call(command, unpack(list, i, last))
+    end
+    if type(answer) == 'number' then
+      sum = sum + answer
+    else
+      for j, x in ipairs(answer) do
+        all[i + j - 1] = x
+      end
     end
   end
-  if unschedule(base, o.owner) or o.record then
-    count(base, string.sub(o.owner, 1, 1), -1)
+  return sum, all
+end
+
+-- Reads what owners have. Owners are 's' or 'b' and a key.
+local function look(base, owners)
+  local names, lists, found = {}, {}, {}
+  for i, owner in ipairs(owners) do
+    names[i] = base .. owner
+    lists[2 * i - 1] = base .. 'v' .. owner
+    lists[2 * i] = base .. 't' .. owner
+  end
+  local _, records = many('MGET', nil, names)
+  local some = many('EXISTS', nil, lists) > 0
+  for i, owner in ipairs(owners) do
+    local o = { owner = owner, record = records[i], values = 0, tabs = {} }
+    if some then
+      o.values = call('HLEN', base .. 'v' .. owner)
+      o.tabs = call('ZRANGE', base .. 't' .. owner, 0, -1)
+    end
+    found[i] = o
+  end
+  return found
+end
+
+-- Removes owners of one kind that were looked at, with all that they have.
+local function remove(base, list)
+  local keys, members, values, owners = {}, {}, 0, 0
+  local function leave(member)
+    local name = bucket(member)
+    members[name] = members[name] or {}
+    table.insert(members[name], member)
+  end
+  for _, o in ipairs(list) do
+    if o.record then
+      keys[#keys + 1] = base .. o.owner
+      owners = owners + 1
+      leave(o.owner)
+    elseif unschedule(base, o.owner) then -- the engine has freed it
+      owners = owners + 1
+    end
+    if o.values > 0 then
+      keys[#keys + 1] = base .. 'v' .. o.owner
+      values = values + o.values
+    end
+    if #o.tabs > 0 then
+      keys[#keys + 1] = base .. 't' .. o.owner
+      for _, tab in ipairs(o.tabs) do
+        leave(tabmember(o.owner, tab))
+      end
+    end
+  end
+  many('UNLINK', nil, keys)
+  for name, all in pairs(members) do
+    many('ZREM', base .. 'e' .. name, all)
+  end
+  count(base, 'v', -values)
+  if owners > 0 then
+    count(base, string.sub(list[1].owner, 1, 1), -owners)
   end
 end
 
--- Reads sessions that are to end: those of the keys, and whether they exist.
-local function looks(base, keys)
-  local list = {}
-  for i, key in ipairs(keys) do
-    list[i] = look(base, 's' .. key)
+-- Removes browsers and returns those that there were, each as key and subnet.
+local function removebrowsers(base, owners)
+  local list = look(base, owners)
+  remove(base, list)
+  local gone = {}
+  for _, o in ipairs(list) do
+    if o.record then
+      local _, _, subnet = head(o.record)
+      gone[#gone + 1] = string.sub(o.owner, 2)
+      gone[#gone + 1] = subnet
+    end
   end
-  return list
+  return gone
 end
 
 -- Sends a message to the servers. number says which message of the part it is,
@@ -135,29 +192,38 @@ local function publish(base, part, channel, origin, body)
   call('PUBLISH', channel, struct.pack('>I2i8i8', part, last, number) .. origin .. body)
 end
 
--- Ends the sessions of a list that looks made and tells the servers. It returns
--- them, each as key, record and how many sessions its user has left.
-local function finish(base, list, reason, part, channel, origin)
-  local ended, lists = {}, {}
-  for _, o in ipairs(list) do
-    local key = string.sub(o.owner, 2)
-    remove(base, o)
+-- Ends the sessions of these keys and tells the servers. It returns them, each
+-- as key, record and how many sessions its user has left. If list is given, it
+-- is the user's list, and keys whose records the engine has freed leave it.
+local function finish(base, keys, list, reason, part, channel, origin)
+  local owners = {}
+  for i, key in ipairs(keys) do
+    owners[i] = 's' .. key
+  end
+  local found = look(base, owners)
+  remove(base, found)
+  local ended, lists, left = {}, {}, {}
+  for i, o in ipairs(found) do
+    local users = list
     if o.record then
       local _, _, user = head(o.record)
-      local users = base .. 'u' .. user
-      call('ZREM', users, key)
-      ended[#ended + 1] = key
+      users = base .. 'u' .. user
+      ended[#ended + 1] = keys[i]
       ended[#ended + 1] = o.record
       ended[#ended + 1] = users
-      lists[users] = true
+    end
+    if users then
+      lists[users] = lists[users] or {}
+      table.insert(lists[users], keys[i])
     end
   end
-  for users in pairs(lists) do
-    lists[users] = call('ZCARD', users)
+  for users, gone in pairs(lists) do
+    many('ZREM', users, gone)
+    left[users] = call('ZCARD', users)
   end
   local body = {}
   for i = 3, #ended, 3 do
-    ended[i] = lists[ended[i]]
+    ended[i] = left[ended[i]]
     body[#body + 1] = struct.pack('>I4I4', ended[i], #ended[i - 1]) .. ended[i - 2] .. ended[i - 1]
     if i == #ended or #body == 100 then
       publish(base, part, channel, origin, 'e' .. struct.pack('>I1', #reason) .. reason .. table.concat(body))

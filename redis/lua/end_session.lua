@@ -1,7 +1,3 @@
--- KEYS: s, d, c, q. Returns the session, if it exists.
+-- KEYS: s, d, c, q. Returns the session, if it exists, as finish does.
 local base, key, reason, part, channel, origin = unpack(ARGV)
-local o = look(base, 's' .. key)
-if not o.record then
-  return {}
-end
-return finish(base, { o }, reason, part, channel, origin)
+return finish(base, { key }, nil, reason, part, channel, origin)

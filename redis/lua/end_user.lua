@@ -1,5 +1,5 @@
 -- KEYS: u, d, c, q. Ends the user's sessions except those of the keys that
--- follow the arguments named here, and returns them.
+-- follow the arguments named here. Returns them as finish does.
 local base, reason, part, channel, origin = unpack(ARGV, 1, 5)
 local kept = {}
 for i = 6, #ARGV do
@@ -11,10 +11,4 @@ for _, key in ipairs(call('ZRANGE', KEYS[1], 0, -1)) do
     keys[#keys + 1] = key
   end
 end
-local list = looks(base, keys)
-for i, o in ipairs(list) do
-  if not o.record then -- the engine has freed it
-    call('ZREM', KEYS[1], keys[i])
-  end
-end
-return finish(base, list, reason, part, channel, origin)
+return finish(base, keys, KEYS[1], reason, part, channel, origin)

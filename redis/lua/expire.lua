@@ -3,31 +3,23 @@
 -- browsers that were removed, each as key and subnet.
 local base, part, channel, origin, now, name = unpack(ARGV, 1, 6)
 now = tonumber(now)
-local sessions, browsers, tabs = {}, {}, {}
+local keys, browsers, tabs = {}, {}, {}
 for i = 7, #ARGV do
   local member = ARGV[i]
   local deadline = call('ZSCORE', KEYS[1], member)
   if deadline and tonumber(deadline) <= now then
     local kind = string.sub(member, 1, 1)
     if kind == 's' then
-      sessions[#sessions + 1] = look(base, member)
+      keys[#keys + 1] = string.sub(member, 2)
     elseif kind == 'b' then
-      browsers[#browsers + 1] = look(base, member)
+      browsers[#browsers + 1] = member
     else
       tabs[#tabs + 1] = member
     end
   end
 end
-local ended = finish(base, sessions, 'expired', part, channel, origin)
-local gone = {}
-for _, o in ipairs(browsers) do
-  remove(base, o)
-  if o.record then
-    local _, _, subnet = head(o.record)
-    gone[#gone + 1] = string.sub(o.owner, 2)
-    gone[#gone + 1] = subnet
-  end
-end
+local ended = finish(base, keys, nil, 'expired', part, channel, origin)
+local gone = removebrowsers(base, browsers)
 for _, member in ipairs(tabs) do
   local length = struct.unpack('>I4', string.sub(member, 2, 5))
   drop(base, string.sub(member, 6, 5 + length), string.sub(member, 6 + length))
