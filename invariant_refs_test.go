@@ -37,7 +37,8 @@ func TestReferencesThatCannotBeMeantPanicWhenTheyAreMade(t *testing.T) {
 	for _, name := range []string{"", "browser", "a b", "a;b", "é", "a=b", strings.Repeat("x", 65)} {
 		panics(t, fmt.Sprintf("the hierarchy %q", name), func() { sojourn.NewHierarchy(name) }, "NewHierarchy")
 	}
-	if sojourn.NewHierarchy("a") != sojourn.NewHierarchy("a") || sojourn.NewHierarchy("a") == sojourn.NewHierarchy("b") {
+	one, same, other := sojourn.NewHierarchy("a"), sojourn.NewHierarchy("a"), sojourn.NewHierarchy("b")
+	if one != same || one == other {
 		t.Error("hierarchies are not those of their names")
 	}
 }
