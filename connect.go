@@ -74,9 +74,11 @@ func (s *Site) Connect(ctx context.Context, user UserID, opts ...ConnectOption) 
 	if err := s.mayConnect(ctx, q, user); err != nil {
 		return err
 	}
-	if err := s.expect(ctx, q); err != nil {
+	done, err := s.expect(ctx, q)
+	if err != nil {
 		return err
 	}
+	defer done()
 	if _, _, err := q.browserOf(ctx, independentHierarchy); err != nil { // while its session vouches for it
 		return err
 	}

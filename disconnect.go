@@ -26,9 +26,11 @@ func (s *Site) Disconnect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.expect(ctx, q); err != nil {
+	done, err := s.expect(ctx, q)
+	if err != nil {
 		return err
 	}
+	defer done()
 	_, err = q.close(ctx, EndDisconnect)
 	return err
 }
@@ -158,9 +160,11 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 	if user == Nobody {
 		return nil
 	}
-	if err := s.expect(ctx, q); err != nil {
+	done, err := s.expect(ctx, q)
+	if err != nil {
 		return err
 	}
+	defer done()
 	ended, err := s.endUser(ctx, user)
 	if err != nil {
 		return err
@@ -212,18 +216,18 @@ func (q *request) forgetBrowser(dropped Key) {
 	q.forgetTab()
 }
 
-// announce tells that sessions have ended: the actions of OnSessionEnd, and
-// the open tabs. What another server has open hears of it through the store.
+// announce tells that sessions have ended: the open tabs, and the actions of
+// OnSessionEnd. What another server has open hears of it through the store.
 func (s *Site) announce(ctx context.Context, ended []StoredSession, reason EndReason) {
 	if len(ended) == 0 {
 		return
 	}
-	s.ended(ctx, ended, reason)
 	n := liveNotice{keys: ownKeys(ended), reason: string(reason)}
 	if q, err := s.request(ctx); err == nil {
 		n.except = q.except()
 	}
-	s.hub.tell(n)
+	s.hub.tell(n) // first: an action may take its time
+	s.ended(ctx, ended, reason)
 }
 
 // ended runs the actions of OnSessionEnd.

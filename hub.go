@@ -21,8 +21,9 @@ type hub struct {
 	fading   []fadingNotice                 // the keys of recent, oldest first
 	byKey    map[Key]map[*liveConn]struct{} // of sessions and browsers
 	byUser   map[UserID]map[*liveConn]struct{}
-	bySubnet map[netip.Prefix]int // of connections in which nobody is connected when they open
-	expected map[liveExcept]time.Time
+	bySubnet map[netip.Prefix]int     // of connections in which nobody is connected when they open
+	acting   map[liveExcept]int       // tabs that are changing the connection here
+	expected map[liveExcept]time.Time // tabs that are doing so on another server
 	joined   int
 	closed   bool
 	some     chan struct{}  // there is a connection
@@ -49,6 +50,7 @@ func (h *hub) init() {
 	h.byKey = make(map[Key]map[*liveConn]struct{})
 	h.byUser = make(map[UserID]map[*liveConn]struct{})
 	h.bySubnet = make(map[netip.Prefix]int)
+	h.acting = make(map[liveExcept]int)
 	h.expected = make(map[liveExcept]time.Time)
 	h.some = make(chan struct{}, 1)
 }
@@ -354,7 +356,7 @@ func (h *hub) tellOne(c *liveConn, n *liveNotice, message []byte) {
 	switch {
 	case c.session != (Key{}) && (c.session == n.session || n.session == (Key{}) && !slices.Contains(n.keys, c.session)):
 		// it is of the next session already
-	case c.is(n.except) || h.isExpected(c):
+	case h.isExpected(c) || c.is(n.except):
 		h.setSession(c, n.session, n.user)
 		c.out.push(welcomeMessage(c))
 	case !c.greeted && n.except.tab != "": // it may be the one
@@ -383,22 +385,36 @@ func (c *liveConn) is(e liveExcept) bool {
 	return e.tab != "" && (c.tab == e.tab || c.oldTab == e.tab) && c.has(e.browser)
 }
 
-// expect excepts a tab from what other servers will say in the next seconds.
+// act counts what a tab is doing here.
+func (h *hub) act(e liveExcept, n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.acting[e] += n; h.acting[e] == 0 {
+		delete(h.acting, e)
+	}
+}
+
+// expect excepts a tab from the next that another server says, which is soon.
 func (h *hub) expect(e liveExcept) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.expected[e] = time.Now().Add(10 * time.Second)
 }
 
-// isExpected is for a tab that was excepted in advance; h.mu is held.
+// isExpected is for a tab that changes the connection itself; h.mu is held.
 func (h *hub) isExpected(c *liveConn) bool {
-	if c.tab == "" || len(h.expected) == 0 {
+	if c.tab == "" || len(h.acting)+len(h.expected) == 0 {
 		return false
 	}
 	for _, b := range slices.Concat(c.browsers, c.former) {
 		for _, tab := range [...]string{c.tab, c.oldTab} {
-			if until, ok := h.expected[liveExcept{b, tab}]; ok && time.Now().Before(until) {
+			e := liveExcept{b, tab}
+			if h.acting[e] > 0 {
 				return true
+			}
+			if until, ok := h.expected[e]; ok {
+				delete(h.expected, e)
+				return time.Now().Before(until)
 			}
 		}
 	}

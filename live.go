@@ -47,6 +47,8 @@ const (
 	liveReadLimit   = 4 << 10          // bytes of one message of a client
 	liveHelloWithin = 10 * time.Second // of the first message
 	liveHellos      = 100              // a client may say hello, in one connection
+
+	liveGrace = 400 * time.Millisecond // for whoever ended a session to tell its tabs
 )
 
 var (
@@ -87,7 +89,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 		c.session, c.user = sess.key, sess.user
 		c.browsers = append(c.browsers, sess.browser)
 	}
-	if c.browsers, err = s.liveBrowsers(q, c.browsers); err != nil {
+	if c.browsers, err = s.liveBrowsers(q, c.session, c.browsers); err != nil {
 		return err
 	}
 	ws, err := websocket.Accept(w, q.r, &websocket.AcceptOptions{
@@ -111,7 +113,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 
 // liveBrowsers are the browsers that the request's cookies name. A browser that
 // names none gets a cookie; one that is not known is good enough to be told.
-func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
+func (s *Site) liveBrowsers(q *request, session Key, keys []Key) ([]Key, error) {
 	for _, h := range append([]string{independentHierarchy, anonymousHierarchy}, s.refs.hierarchies()...) {
 		key, ok := token.Parse(cookie.Find(q.r.Header["Cookie"], s.names.of(h)))
 		if !ok && h == independentHierarchy && len(keys) == 0 {
@@ -121,7 +123,7 @@ func (s *Site) liveBrowsers(q *request, keys []Key) ([]Key, error) {
 			}
 			ok = true
 		}
-		if ok && !slices.Contains(keys, key) {
+		if ok && key != session && !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}
@@ -211,7 +213,7 @@ func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 		if alive, err := s.liveAlive(ctx, session); err != nil {
 			return err
 		} else if !alive {
-			s.hub.tell(liveNotice{keys: []Key{session}, reason: protocol.ReasonChanged})
+			s.tellEnded(ctx, []Key{session})
 			return nil
 		}
 	}
@@ -290,6 +292,7 @@ func (s *Site) keepLive(ctx context.Context) {
 // also finds those that were ended where we did not hear of it.
 func (s *Site) checkLive(ctx context.Context, all bool) {
 	now := nowMillis()
+	var ended []Key
 	for _, key := range s.hub.sessions() {
 		if e, _ := s.sessions.get(&key); !all && e != nil && s.alive(e, now) {
 			continue
@@ -299,6 +302,22 @@ func (s *Site) checkLive(ctx context.Context, all bool) {
 		}
 		alive, err := s.liveAlive(ctx, key)
 		if err == nil && !alive {
+			ended = append(ended, key)
+		}
+	}
+	s.tellEnded(ctx, ended)
+}
+
+// tellEnded tells the tabs of sessions that were found to have ended. Whoever
+// ended them here is about to do so, and says why, and to whom not.
+func (s *Site) tellEnded(ctx context.Context, sessions []Key) {
+	if len(sessions) == 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(liveGrace):
+		for _, key := range sessions {
 			s.hub.tell(liveNotice{keys: []Key{key}, reason: protocol.ReasonChanged})
 		}
 	}

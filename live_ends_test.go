@@ -290,3 +290,65 @@ func TestNoConnectIsMissedWhileATabOpens(t *testing.T) {
 		l.Close()
 	}
 }
+
+// An action that takes its time keeps no tab waiting.
+func TestTabsAreToldBeforeSlowActionsOfTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newLiveSite(t, sojourn.Config{})
+		s.OnSessionEnd(func(context.Context, sojourn.SessionInfo, sojourn.EndReason) { time.Sleep(time.Minute) })
+		tab, own := s.connected(t, "ann")
+		other := welcomed(t, tab.Browser().NewTab(), "ann")
+		start := time.Now()
+		var wg sync.WaitGroup
+		wg.Go(func() { must(t, tab.Post("/logout", nil)) })
+		wantChanged(t, other, "disconnect")
+		wantWelcome(t, own, "")
+		if after := time.Since(start); after > time.Second {
+			t.Errorf("the tabs were told after %v", after)
+		}
+		wg.Wait()
+		s.wantNothing(t, own)
+	})
+}
+
+// Nor is a tab told of what it is doing itself, however long that takes.
+func TestSlowActionsDoNotRestartTheTabThatActs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newLiveSite(t, sojourn.Config{})
+		tab, own := s.connected(t, "ann")
+		slow := func(context.Context, sojourn.UserID) error { time.Sleep(5 * time.Second); return nil }
+		s.OnOpenSession(slow)
+		s.OnPostCloseSession(func(context.Context) error { time.Sleep(5 * time.Second); return nil })
+		for _, user := range []string{"bob", "", "cleo", ""} {
+			other := tab.Browser().NewTab()
+			must(t, other.Get("/page"))
+			beside := other.Live()
+			beside.Next()
+			if user == "" {
+				must(t, tab.Post("/logout", nil))
+			} else {
+				must(t, tab.Post("/login", asUser(user)))
+			}
+			if m := beside.Next(); m.Type != protocol.LiveChanged {
+				t.Errorf("the other tab is told %+v", m)
+			}
+			m := own.Next()
+			for ; m.Type == protocol.LiveWelcome && string(m.User) != user; m = own.Next() {
+			}
+			if m.Type != protocol.LiveWelcome {
+				t.Fatalf("the tab that acts is told %+v", m)
+			}
+		}
+		time.Sleep(11 * time.Second)
+		other := tab.Browser().NewTab()
+		must(t, other.Post("/login", asUser("ann")))
+		m := own.Next()
+		for ; m.Type == protocol.LiveWelcome && m.User == ""; m = own.Next() {
+		}
+		if m.Type != protocol.LiveChanged {
+			t.Errorf("the tab is told %+v of what another did", m)
+		}
+	})
+}

@@ -128,15 +128,22 @@ func (s *Site) tell(ctx context.Context, n liveNotice) error {
 	return s.publish(ctx, m)
 }
 
-// expect tells the other servers not to tell the tab that makes the request
-// what it is about to do itself.
-func (s *Site) expect(ctx context.Context, q *request) error {
-	if !s.shared() || q == nil {
-		return nil
+// expect is called before the request's tab changes the connection itself, and
+// what it answers when it has: until then the tab is not told by anybody. The
+// other servers do not tell it once.
+func (s *Site) expect(ctx context.Context, q *request) (done func(), err error) {
+	if q == nil {
+		return func() {}, nil
 	}
 	e := q.except()
 	if e.tab == "" {
-		return nil
+		return func() {}, nil
 	}
-	return s.publish(ctx, siteMessage{Kind: messageExpect, Browser: e.browser[:], Tab: e.tab})
+	if s.shared() {
+		if err := s.publish(ctx, siteMessage{Kind: messageExpect, Browser: e.browser[:], Tab: e.tab}); err != nil {
+			return nil, err
+		}
+	}
+	s.hub.act(e, 1)
+	return func() { s.hub.act(e, -1) }, nil
 }

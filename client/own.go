@@ -252,8 +252,10 @@ func (c *own) anew() {
 	c.drop()
 	c.stopped, c.knows, c.issued, c.first = c.shut, false, false, nil
 	c.tab = madeUp()
+	if !c.stopped { // not all clients at once, and not before their new cookies are there
+		c.setTimer(rand.N(firstBound), c.connect)
+	}
 	c.mu.Unlock()
-	c.connect()
 }
 
 func (c *own) close() {
