@@ -4,8 +4,8 @@ import sojourn, { call, disconnect, isNotConnected, isPermissionDenied } from "/
 const $ = (selector) => document.querySelector(selector);
 
 const functions = {
-  tab: () => call("count", "tab-volatile"),
-  session: () => call("count", "session-volatile"),
+  tab: () => call("count", "tab-persistent"),
+  session: () => call("count", "session-persistent"),
   user: () => call("count", "user-persistent"),
   greet: () => call("greet", "Good evening"),
   accounts: async () => (await call("accounts", {})).join(", "),

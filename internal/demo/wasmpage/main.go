@@ -28,8 +28,8 @@ func main() {
 			return strconv.Itoa(n), err
 		}
 	}
-	offer(c, "tab", count("tab-volatile"))
-	offer(c, "session", count("session-volatile"))
+	offer(c, "tab", count("tab-persistent"))
+	offer(c, "session", count("session-persistent"))
 	offer(c, "user", count("user-persistent"))
 	offer(c, "greet", func() (string, error) {
 		return functions.Greet.Call(ctx, c, "Good evening")
