@@ -218,25 +218,31 @@ func TestTabsOnOtherServersAreTold(t *testing.T) {
 			}
 			inTime("notify"+when, lags)
 		}
+		// hears waits until messages arrive.
+		hears := func(tab *openTab, user string) {
+			t.Helper()
+			await(t, "messages to arrive", func() bool {
+				here.do(http.MethodPost, "/notify", url.Values{"user": {user}, "value": {"heard"}}, nil)
+				select {
+				case m := <-tab.told:
+					if m.Data != "heard" {
+						t.Errorf("the tab was told %+v", m)
+					}
+					return true
+				case <-time.After(50 * time.Millisecond):
+					return false
+				}
+			})
+		}
+		user := newUser()
+		hears(openTabOn(there, here.connect(user), user), user) // it has just started
 		all("", nil)
 		notify("")
 		all(" while the stream of changes is cut", proxy.Cut)
-		// It comes back by itself: then messages arrive again.
-		user := newUser()
+		user = newUser()
 		tab := openTabOn(there, here.connect(user), user)
 		proxy.Cut()
-		await(t, "the stream of changes to come back", func() bool {
-			here.do(http.MethodPost, "/notify", url.Values{"user": {user}, "value": {"back"}}, nil)
-			select {
-			case m := <-tab.told:
-				if m.Data != "back" {
-					t.Errorf("the tab was told %+v", m)
-				}
-				return true
-			case <-time.After(50 * time.Millisecond):
-				return false
-			}
-		})
+		hears(tab, user) // it comes back by itself
 		all(" after the stream of changes came back", nil)
 		notify(" after the stream of changes came back")
 	})
