@@ -189,6 +189,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		return err
 	}
 	_, epoch := s.sessions.get((*Key)(&key))
+	at := s.clock()
 	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
 	if err != nil {
 		s.doubt.Add(1) // it may have evicted others all the same
@@ -200,7 +201,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 	}
 	defer s.announce(ctx, evicted, EndEvicted)
 	e := newSession(&st)
-	e.asked.Store(now)
+	e.asked.Store(at)
 	e.trust.Store(s.doubt.Load())
 	if _, ok := s.sessions.add(e, epoch); !ok { // something ended meanwhile: was it this one?
 		if e, err = s.lookup(ctx, key, now); err != nil {

@@ -394,16 +394,6 @@ func (d *diary) ends() appOption {
 	})
 }
 
-// eventually waits until f is true, and fails when it is not after a long time.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("in vain: %s", what)
-		}
-	}
-}
-
 // nextMilli returns when the clock has moved on by a millisecond.
 func nextMilli() {
 	for start := time.Now().UnixMilli(); time.Now().UnixMilli() == start; {

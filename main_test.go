@@ -1,6 +1,8 @@
 package sojourn_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"testing"
 
@@ -13,5 +15,13 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(crashDatabase); path != "" {
 		crashServe(path)
 	}
-	goleak.VerifyTestMain(m)
+	code := m.Run()
+	if err := errors.Join(stopEngines(), goleak.Find()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
 }
+
+// stopEngines ends the servers that tests have started.
+var stopEngines = func() error { return nil }

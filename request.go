@@ -154,8 +154,9 @@ func (s *Site) load(ctx context.Context, key Key, now int64) (*session, error) {
 		e, epoch := s.sessions.get(&key)
 		fresh := s.store.Fresh()
 		doubt := s.doubt.Load()
+		at := s.clock()
 		if e == nil || e.trust.Load() != doubt ||
-			fresh != Forever && now >= e.asked.Load()+fresh.Milliseconds() {
+			fresh != Forever && at >= e.asked.Load()+fresh.Milliseconds() {
 			st, err := s.store.Session(ctx, key)
 			switch {
 			case errors.Is(err, ErrNotFound):
@@ -174,7 +175,7 @@ func (s *Site) load(ctx context.Context, key Key, now int64) (*session, error) {
 			}
 			see(&e.seen, st.LastSeen.UnixMilli())
 			see(&e.saved, st.LastSeen.UnixMilli())
-			e.asked.Store(now)
+			e.asked.Store(at)
 			e.trust.Store(doubt)
 		}
 		if !s.alive(e, now) {

@@ -42,6 +42,13 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 		return tab, err
 	}
 	s, now := q.site, q.now()
+	if b == nil && presented != (Key{}) && s.boundHere(&q.scratch, id, presented) {
+		// The id was bound to this browser when a session vouched for it: so it
+		// was issued here, and stays the same when the session has ended.
+		if b, err = q.vouch(ctx, presented); err != nil {
+			return tab, err
+		}
+	}
 	if b != nil {
 		t, gone := b.find(id, now, s.timeouts.tab)
 		if t != nil {
@@ -94,6 +101,26 @@ func (q *request) tabBrowser(ctx context.Context) (b *browser, presented Key, er
 	}
 	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, !q.site.dropped(sess), q.now())
 	return b, sess.browser, err
+}
+
+// boundHere reports whether this server made the id for a tab of the browser,
+// whose state was not dropped since.
+func (s *Site) boundHere(scratch *tabScratch, id string, browser Key) bool {
+	_, seq, ok := s.tabs.check(scratch, id, &browser)
+	return ok && seq > s.browsers.droppedAt(browser)
+}
+
+// vouch makes the browser that the request's cookie names one that is known.
+func (q *request) vouch(ctx context.Context, presented Key) (*browser, error) {
+	b, err := q.site.lookupBrowser(ctx, presented, independentHierarchy, true, q.now())
+	if err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m := q.slot(independentHierarchy)
+	m.asked, m.b, m.presented = true, b, presented
+	return b, nil
 }
 
 // startedHere checks the id's MAC and age.

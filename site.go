@@ -43,6 +43,7 @@ type Site struct {
 	deaf      atomic.Bool // the other servers cannot be heard
 	rpcs      rpcTable
 
+	began   time.Time       // for clock
 	ctx     context.Context // until Close
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
@@ -56,7 +57,7 @@ type millis struct{ idle, absolute, tab, browser, touch, touchBrowser int64 }
 // New makes a Site. It returns an error for a Config that cannot be meant:
 // a cookie name or path that browsers would refuse, a malformed origin.
 func New(cfg Config) (*Site, error) {
-	s := &Site{cfg: cfg, store: cfg.Store, log: cfg.Logger, limits: cfg.Limits, path: cfg.Path}
+	s := &Site{began: time.Now(), cfg: cfg, store: cfg.Store, log: cfg.Logger, limits: cfg.Limits, path: cfg.Path}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -103,6 +104,10 @@ func New(cfg Config) (*Site, error) {
 	}
 	return s, nil
 }
+
+// clock is a time in milliseconds that nobody sets, unlike that of the day: how
+// old the store's answers are is not to depend on it.
+func (s *Site) clock() int64 { return time.Since(s.began).Milliseconds() }
 
 // Close stops every goroutine that New started, writes what is still to be
 // written, and closes the store. Requests still running fail.

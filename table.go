@@ -3,6 +3,7 @@ package sojourn
 import (
 	"encoding/binary"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,7 +17,7 @@ type session struct {
 	expires      int64        // when it ends whatever happens; 0: never
 	seen         atomic.Int64 // its last request
 	saved        atomic.Int64 // the last request that the store knows of
-	asked        atomic.Int64 // when the store last answered for it
+	asked        atomic.Int64 // when the store was last asked for it, by Site.clock
 	state        atomic.Uint32
 	trust        atomic.Uint32 // Site.doubt when the store answered
 	vals         atomic.Pointer[values]
@@ -149,7 +150,7 @@ func (t *sessionTable) remove(key *Key) *session {
 // suspect makes the store be asked for a session again.
 func (t *sessionTable) suspect(key *Key) {
 	if e, _ := t.get(key); e != nil {
-		e.asked.Store(0)
+		e.asked.Store(math.MinInt64 / 2)
 	}
 }
 

@@ -208,3 +208,9 @@ func thrown(e js.Value) error {
 	}
 	return errors.New(field("message"))
 }
+
+func (q *queue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}

@@ -48,12 +48,6 @@ func (q *queue) close() {
 	q.makeRoom()
 }
 
-func (q *queue) isClosed() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.closed
-}
-
 func (q *queue) makeRoom() {
 	if q.room != nil {
 		close(q.room)

@@ -81,6 +81,7 @@ func (s *Store) listen(ctx context.Context, f func(sojourn.Change)) error {
 		c.Close(ctx)
 	}()
 	hear := hearing{own: s.origin, tell: f}
+	f(sojourn.Change{})
 	for {
 		// What was done before began is heard before the answer: the server
 		// sends what is pending first.

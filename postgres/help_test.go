@@ -76,11 +76,12 @@ func changesOf(t testing.TB, store, other sojourn.Store) (heard <-chan sojourn.C
 	go func() {
 		defer close(over)
 		err <- store.Changes(ctx, func(c sojourn.Change) {
-			if string(c.Message) == hello {
+			switch {
+			case string(c.Message) == hello:
 				first <- struct{}{}
-				return
+			case c.Ended != nil || c.Message != nil: // else it has begun to hear
+				all <- c
 			}
-			all <- c
 		})
 	}()
 	t.Cleanup(func() {

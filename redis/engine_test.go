@@ -157,6 +157,9 @@ func TestAWriteWithoutAnswerIsNotSentTwice(t *testing.T) {
 	if err := here.Publish(t.Context(), []byte("before")); err != nil { // now the engine knows the script
 		t.Fatal(err)
 	}
+	for range 100 { // now all its connections are open
+		here.Session(t.Context(), newSession("ada").Key)
+	}
 	p.set(func() { p.silent = true })
 	returned := make(chan error)
 	go func() { returned <- here.Publish(t.Context(), []byte("first")) }()
@@ -286,6 +289,45 @@ func TestWhatTheEngineHasFreedIsForgotten(t *testing.T) {
 	}
 	if n, err := s.Count(t.Context()); err != nil || n != (sojourn.Counts{}) {
 		t.Errorf("Count returned %+v, %v", n, err)
+	}
+}
+
+func TestARequestCostsOneCommand(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	s := open(t, server.URL())
+	n := newSession("ada")
+	create(t, s, n)
+	set(t, s, cartOf(n), "1")
+	if _, err := server.Command("CONFIG", "RESETSTAT"); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if _, err := s.Session(t.Context(), n.Key); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Value(t.Context(), cartOf(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stats, err := server.Command("INFO", "commandstats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(stats) {
+		name, rest, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "cmdstat_"), ":")
+		switch {
+		case name == "get" || name == "hget":
+			if !strings.HasPrefix(rest, "calls=10,") {
+				t.Errorf("of 10 requests: %s", line)
+			}
+		case name == "ping" || name == "client" || name == "hello" || name == "config|resetstat" || strings.HasPrefix(name, "#") || name == "" || strings.HasPrefix(name, "client|"):
+		default:
+			t.Errorf("beside them: %s", line)
+		}
+	}
+	if !strings.Contains(stats, "cmdstat_get:") || !strings.Contains(stats, "cmdstat_hget:") {
+		t.Errorf("the statistics are %s", stats)
 	}
 }
 

@@ -1,7 +1,6 @@
 package redis_test
 
 import (
-	"context"
 	"crypto/rand"
 	"testing"
 	"time"
@@ -43,20 +42,8 @@ func TestStoreOnACluster(t *testing.T) {
 func pairOf(url string) func(t *testing.T) (a, b sojourn.Store) {
 	return func(t *testing.T) (a, b sojourn.Store) {
 		prefix := rand.Text()
-		return started{openPrefix(t, url, prefix)}, started{openPrefix(t, url, prefix)}
+		return openPrefix(t, url, prefix), openPrefix(t, url, prefix)
 	}
-}
-
-// started is a store whose Changes keeps to itself that it has begun to hear:
-// storetest takes that for a message.
-type started struct{ *redis.Store }
-
-func (s started) Changes(ctx context.Context, f func(sojourn.Change)) error {
-	return s.Store.Changes(ctx, func(c sojourn.Change) {
-		if c.Ended != nil || c.Message != nil {
-			f(c)
-		}
-	})
 }
 
 // patience is the timeout of stores whose timeout is not what is tested, on

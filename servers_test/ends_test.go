@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/sojourn-go/sojourn/internal/testserver"
 )
 
 // race is what came of requests that raced with ends on another server.
@@ -131,7 +133,7 @@ func TestDisconnectAllIsInTimeWithMaxStaleness(t *testing.T) {
 // The race is one that can be lost.
 func TestRaceIsLostWithStaleReads(t *testing.T) {
 	t.Parallel()
-	e := &engine{url: redisForAll(t).URL()}
+	e := &engine{url: testserver.SharedRedis(t).URL()}
 	servers := raceServers(t, e, siteConfig{Broken: staleReads})
 	if r := raceEnds(t, servers, 500); r.late == 0 {
 		t.Errorf("of %d requests none was late, on servers that answer from memory", r.requests)

@@ -54,7 +54,7 @@ var engines = []struct {
 		},
 		shared: func(t testing.TB) *engine {
 			t.Helper()
-			return &engine{name: "redis", url: redisForAll(t).URL()}
+			return &engine{name: "redis", url: testserver.SharedRedis(t).URL()}
 		},
 	},
 }

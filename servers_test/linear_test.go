@@ -173,7 +173,7 @@ func TestFaultsInTheStoreAreCaught(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := siteConfig{Engine: redisForAll(t).URL(), Name: newName(), Broken: how}
+			cfg := siteConfig{Engine: testserver.SharedRedis(t).URL(), Name: newName(), Broken: how}
 			servers := startServers(t, 3, func(int) siteConfig { return cfg })
 			wrong := 0
 			for began := time.Now(); wrong == 0; {

@@ -9,10 +9,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/http"
 	"os"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,72 +26,11 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	code := m.Run()
-	if err := stopRedis(); err != nil {
-		fmt.Fprintln(os.Stderr, "stopping Redis:", err)
+	if err := errors.Join(testserver.StopRedis(), testserver.StopPostgres(), goleak.Find()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
-	}
-	if err := testserver.StopPostgres(); err != nil {
-		fmt.Fprintln(os.Stderr, "stopping PostgreSQL:", err)
-		code = max(code, 1)
-	}
-	http.DefaultClient.CloseIdleConnections()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, "goroutines are left:", err)
-			code = 1
-		}
 	}
 	os.Exit(code)
-}
-
-// sharedRedis is the Redis of all tests that do nothing to it.
-var sharedRedis struct {
-	sync.Mutex
-	server *testserver.RedisServer
-	t      *programTB
-}
-
-// programTB is a test that ends with the program.
-type programTB struct {
-	testing.TB
-	cleanups []func()
-}
-
-func (p *programTB) Cleanup(f func()) { p.cleanups = append(p.cleanups, f) }
-
-func (p *programTB) TempDir() string {
-	dir, err := os.MkdirTemp("", "sojourn-redis-")
-	if err != nil {
-		p.Fatal(err)
-	}
-	p.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
-func redisForAll(t testing.TB) *testserver.RedisServer {
-	t.Helper()
-	sharedRedis.Lock()
-	defer sharedRedis.Unlock()
-	if sharedRedis.server == nil {
-		sharedRedis.t = &programTB{TB: t}
-		sharedRedis.server = testserver.Redis(sharedRedis.t)
-	}
-	return sharedRedis.server
-}
-
-func stopRedis() (err error) {
-	if sharedRedis.server == nil {
-		return nil
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = errors.Join(err, fmt.Errorf("%v", p))
-		}
-	}()
-	for i := range sharedRedis.t.cleanups {
-		sharedRedis.t.cleanups[len(sharedRedis.t.cleanups)-1-i]()
-	}
-	return nil
 }
 
 // From the environment: how long histories are, and how many requests race with

@@ -55,7 +55,7 @@ func openTabOn(s *server, c *cookies, user string) *openTab {
 	})
 	tab.wg.Go(tab.read)
 	must(s.t, ws.Write(ctx, websocket.MessageText, []byte(`{"type":"hello"}`)))
-	if m := tab.next(s.t); m.Type != protocol.LiveWelcome || m.User != user {
+	if m := tab.next(s.t, "who it is"); m.Type != protocol.LiveWelcome || m.User != user {
 		s.t.Fatalf("the tab of %s was told %+v", user, m)
 	}
 	return tab
@@ -84,13 +84,13 @@ func (tab *openTab) read() {
 }
 
 // next is what the tab is told next.
-func (tab *openTab) next(t testing.TB) message {
+func (tab *openTab) next(t testing.TB, what string) message {
 	t.Helper()
 	select {
 	case m := <-tab.told:
 		return m
 	case <-time.After(patience):
-		t.Fatal("a tab waits in vain to be told something")
+		t.Fatalf("a tab waits in vain to be told %s", what)
 		return message{}
 	}
 }
@@ -99,14 +99,14 @@ func (tab *openTab) next(t testing.TB) message {
 // this reason unless it is "", and then closed. It returns when.
 func (tab *openTab) changes(t testing.TB, reason string) time.Time {
 	t.Helper()
-	m := tab.next(t)
+	m := tab.next(t, "that its session has changed: "+reason)
 	if m.Reason == "replaced" {
 		m.Reason = protocol.ReasonConnected // the end was heard of first
 	}
 	if m.Type != protocol.LiveChanged || reason != "" && m.Reason != reason {
 		t.Errorf("the tab was told %+v, want that the session has changed: %s", m, reason)
 	}
-	if end := tab.next(t); !end.closed || end.code != protocol.CloseChanged {
+	if end := tab.next(t, "that it is closed"); !end.closed || end.code != protocol.CloseChanged {
 		t.Errorf("after that the tab was told %+v", end)
 	}
 	return m.at
@@ -209,7 +209,7 @@ func TestTabsOnOtherServersAreTold(t *testing.T) {
 				value := fmt.Sprint(i)
 				here.do(http.MethodPost, "/notify", url.Values{"user": {user}, "value": {value}}, nil)
 				for _, tab := range tabs {
-					m := tab.next(t)
+					m := tab.next(t, "a message")
 					if m.Type != protocol.LiveEvent || m.Event != "told" || m.Data != value {
 						t.Errorf("the tab was told %+v", m)
 					}
@@ -218,25 +218,31 @@ func TestTabsOnOtherServersAreTold(t *testing.T) {
 			}
 			inTime("notify"+when, lags)
 		}
+		// hears waits until messages arrive.
+		hears := func(tab *openTab, user string) {
+			t.Helper()
+			await(t, "messages to arrive", func() bool {
+				here.do(http.MethodPost, "/notify", url.Values{"user": {user}, "value": {"heard"}}, nil)
+				select {
+				case m := <-tab.told:
+					if m.Data != "heard" {
+						t.Errorf("the tab was told %+v", m)
+					}
+					return true
+				case <-time.After(50 * time.Millisecond):
+					return false
+				}
+			})
+		}
+		user := newUser()
+		hears(openTabOn(there, here.connect(user), user), user) // it has just started
 		all("", nil)
 		notify("")
 		all(" while the stream of changes is cut", proxy.Cut)
-		// It comes back by itself: then messages arrive again.
-		user := newUser()
+		user = newUser()
 		tab := openTabOn(there, here.connect(user), user)
 		proxy.Cut()
-		await(t, "the stream of changes to come back", func() bool {
-			here.do(http.MethodPost, "/notify", url.Values{"user": {user}, "value": {"back"}}, nil)
-			select {
-			case m := <-tab.told:
-				if m.Data != "back" {
-					t.Errorf("the tab was told %+v", m)
-				}
-				return true
-			case <-time.After(50 * time.Millisecond):
-				return false
-			}
-		})
+		hears(tab, user) // it comes back by itself
 		all(" after the stream of changes came back", nil)
 		notify(" after the stream of changes came back")
 	})

@@ -15,6 +15,7 @@ import (
 
 const (
 	changes   = "Changes calls f for what other servers do: every session they end or that ends there, and every message they publish, one at a time."
+	begins    = "It calls f with the zero Change first, as soon as from then on nothing is missed"
 	published = "Publish sends a message to every other server of the site: it comes out of their Changes."
 )
 
@@ -142,6 +143,20 @@ var sharedExercises = []struct {
 		},
 	},
 	{
+		"Changes says first that it hears",
+		begins,
+		func(p *pair) {
+			l := p.listen(p.b, p.a)
+			p.a.must(p.a.Publish(p.a.Context(), []byte("first")), "Publish")
+			l.wait(func() bool { return len(l.messages) > 0 })
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.early || l.messages[0] != "first" {
+				l.x.broken("arrived before anything was said or done: %.1000q", l.messages)
+			}
+		},
+	},
+	{
 		"a server is not told what it does itself",
 		changes,
 		func(p *pair) {
@@ -216,6 +231,8 @@ type listener struct {
 
 	mu         sync.Mutex
 	busy       bool
+	begun      bool // the zero Change came
+	early      bool // something came before it
 	overlapped bool
 	ended      []sojourn.Change
 	messages   []string
@@ -225,13 +242,11 @@ type listener struct {
 // patience is how long a change may take to arrive.
 var patience = 20 * time.Second
 
-// Messages by which a listener knows that it has been told everything.
-const (
-	hello = "storetest: are you there?"
-	mark  = "storetest: that was all"
-)
+// mark is a message by which a listener knows that it has been told everything.
+const mark = "storetest: that was all"
 
-// listen calls x.Changes, and returns when what other does arrives.
+// listen calls x.Changes, and returns when that says that what other does will
+// arrive.
 func (p *pair) listen(x, other *check) *listener {
 	x.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -241,21 +256,15 @@ func (p *pair) listen(x, other *check) *listener {
 		cancel()
 		<-l.returned
 	})
-	// When Changes begins to hear is not known: ask until it answers.
-	for began := time.Now(); time.Since(began) < patience; {
-		other.must(other.Publish(x.Context(), []byte(hello)), "Publish")
-		select {
-		case <-l.news:
-			// A hello that is still on its way is not recorded when it comes.
-			return l
-		case err := <-l.returned:
-			l.returned <- err
-			x.broken("Changes returned %v before its context was done", err)
-		case <-time.After(20 * time.Millisecond):
-		}
+	select {
+	case <-l.news:
+	case err := <-l.returned:
+		l.returned <- err
+		x.broken("Changes returned %v before its context was done", err)
+	case <-time.After(patience):
+		x.broken("Changes called f for nothing in %v", patience)
 	}
-	x.broken("no message arrived in %v", patience)
-	return nil
+	return l
 }
 
 // receive is the f of Changes.
@@ -267,11 +276,17 @@ func (l *listener) receive(c sojourn.Change) {
 	runtime.Gosched() // lets another call in, which there must not be
 	l.mu.Lock()
 	switch {
+	case c.Ended == nil && c.Message == nil:
+		l.begun = true
+	case !l.begun:
+		l.early = true
+	}
+	switch {
 	case c.Ended != nil:
 		l.ended = append(l.ended, c)
 	case string(c.Message) == mark:
 		l.marks++
-	case string(c.Message) != hello:
+	case c.Message != nil:
 		l.messages = append(l.messages, string(c.Message))
 	}
 	l.busy = false

@@ -20,6 +20,8 @@ var waysToBreakShared = map[string]string{
 	"evictions are not reported":   "Changes calls f for what other servers do",
 	"messages are told last first": "Publish sends a message to every other server of the site",
 	"two calls at a time":          "one at a time",
+	"it is not said who hears":     "It calls f with the zero Change first",
+	"what hears is said too early": "It calls f with the zero Change first",
 }
 
 func TestRunSharedPassesAStoreThatKeepsTheContract(t *testing.T) {
@@ -130,11 +132,22 @@ func (s *server) Publish(ctx context.Context, message []byte) error {
 
 func (s *server) Changes(ctx context.Context, f func(sojourn.Change)) error {
 	h := &hearer{server: s, news: make(chan struct{}, 1)}
+	if s.how == "what hears is said too early" {
+		f(sojourn.Change{})
+		time.Sleep(50 * time.Millisecond)
+	}
 	s.bus.mu.Lock()
 	s.bus.hearers = append(s.bus.hearers, h)
 	s.bus.mu.Unlock()
 	var calls sync.WaitGroup
 	defer calls.Wait()
+	switch s.how {
+	case "what hears is said too early":
+	case "it is not said who hears":
+		f(sojourn.Change{Message: []byte("I hear")})
+	default:
+		f(sojourn.Change{})
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -148,7 +161,7 @@ func (s *server) Changes(ctx context.Context, f func(sojourn.Change)) error {
 		for _, c := range queue {
 			if s.how == "two calls at a time" {
 				calls.Go(func() { f(c) })
-				calls.Go(func() { f(sojourn.Change{Message: []byte(hello)}) })
+				calls.Go(func() { f(sojourn.Change{Message: []byte("again")}) })
 				continue
 			}
 			f(c)

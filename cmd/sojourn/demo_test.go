@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,13 +32,31 @@ type running struct {
 	cmd    *exec.Cmd
 	stdout *bufio.Reader
 	said   string // what it printed until it served
-	stderr bytes.Buffer
+	stderr safeBuffer
+}
+
+// safeBuffer can be read while a process writes to it.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 // startDemo starts the demo on a free port and waits until it says where.
 func startDemo(t *testing.T, args ...string) *running {
 	t.Helper()
-	d := &running{cmd: exec.Command(program, append([]string{"demo"}, args...)...)}
+	d := &running{cmd: exec.Command(program, append([]string{"demo", "--wasm=false"}, args...)...)}
 	d.cmd.Dir = t.TempDir()
 	d.cmd.Stderr = &d.stderr
 	out, err := d.cmd.StdoutPipe()

@@ -14,8 +14,12 @@ import (
 	"time"
 )
 
-// program is the command, built once.
-var program string
+var (
+	// program is the command, built once.
+	program string
+	// stopServers stops the engines that tests started.
+	stopServers = func() int { return 0 }
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -30,7 +34,8 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "building the command: %v\n%s", err, out)
 			return 1
 		}
-		return m.Run()
+		code := m.Run()
+		return max(code, stopServers())
 	}())
 }
 
@@ -96,6 +101,26 @@ func TestSenselessCommandLinesAreStatus2(t *testing.T) {
 		{[]string{"demo", "--tls-key", "k", "--tls-cert", "c", "--insecure"}, "plain HTTP"},
 		{[]string{"demo", "--addr", "0.0.0.0:0"}, "--insecure"},
 		{[]string{"demo", "--addr", ":0"}, "--insecure"},
+		{[]string{"demo", "--store", "mysql://u:sekret@h/d"}, "sqlite:FILE"},
+		{[]string{"demo", "--store", ""}, "sqlite:FILE"},
+		{[]string{"demo", "--store", "memory", "--db", "x.db"}, "--db is short"},
+		{[]string{"demo", "--servers", "0"}, "from 1"},
+		{[]string{"demo", "--servers", "3"}, "postgres://"},
+		{[]string{"demo", "--servers", "3", "--store", "memory"}, "postgres://"},
+		{[]string{"demo", "--servers", "3", "--store", "postgres://x/y", "--name", "a"}, "--name"},
+		{[]string{"demo", "--trust-proxy", "nonsense"}, "nonsense"},
+		{[]string{"demo-server"}, "--servers"},
+		{[]string{"sessions"}, "list, end, count or purge"},
+		{[]string{"sessions", "list"}, "one user"},
+		{[]string{"sessions", "list", "a", "b"}, "one user"},
+		{[]string{"sessions", "list", "a"}, "which store"},
+		{[]string{"sessions", "list", "a", "--store", "memory"}, "memory"},
+		{[]string{"sessions", "end", "a"}, "--all"},
+		{[]string{"sessions", "end", "--all", "a", "b"}, "one user"},
+		{[]string{"sessions", "count", "a"}, "no arguments"},
+		{[]string{"sessions", "count", "--all"}, "--all"},
+		{[]string{"sessions", "frobnicate"}, `"frobnicate"`},
+		{[]string{"sessions", "count", "--frobnicate"}, "unknown flag --frobnicate"},
 	} {
 		wantFailure(t, tc.args, 2, tc.says)
 	}
@@ -112,7 +137,9 @@ func TestHelpIsNotAFailure(t *testing.T) {
 		{[]string{"-h"}, []string{"demo"}},
 		{[]string{"help", "demo"}, []string{"--addr", "--db", "--tls-cert", "--tls-key", "--insecure", "127.0.0.1:8080", "sojourn-demo.db"}},
 		{[]string{"demo", "--help"}, []string{"--addr", "--db", "--tls-cert", "--tls-key", "--insecure"}},
-		{[]string{"demo", "-h"}, []string{"--addr"}},
+		{[]string{"demo", "-h"}, []string{"--addr", "--store", "--servers"}},
+		{[]string{"sessions", "--help"}, []string{"list USER", "--json", "--yes", "--store"}},
+		{[]string{"help", "sessions"}, []string{"purge"}},
 		{[]string{"version"}, []string{"sojourn ", "go1."}},
 		{[]string{"--version"}, []string{"sojourn "}},
 		{[]string{"help", "version"}, []string{"Usage: sojourn version"}},
@@ -124,6 +151,23 @@ func TestHelpIsNotAFailure(t *testing.T) {
 		for _, text := range tc.says {
 			if !strings.Contains(stdout, text) {
 				t.Errorf("sojourn %q does not say %q:\n%s", tc.args, text, stdout)
+			}
+		}
+	}
+}
+
+func TestEngineThatCannotBeReachedIsStatus1WithoutThePassword(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"demo", "--addr", "127.0.0.1:0"},
+		{"demo", "--addr", "127.0.0.1:0", "--servers", "3"},
+		{"sessions", "count"},
+	} {
+		for _, scheme := range []string{"postgres", "redis"} {
+			args := append(args, "--store", scheme+"://user:sekret@127.0.0.1:1/0")
+			wantFailure(t, args, 1, "127.0.0.1:1", "cannot be reached")
+			if _, _, stderr := sojourn(t, args...); strings.Contains(stderr, "sekret") {
+				t.Errorf("sojourn %q shows the password: %s", args, stderr)
 			}
 		}
 	}

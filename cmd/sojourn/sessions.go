@@ -334,7 +334,11 @@ var errNo = errors.New("nothing was done")
 // confirm asks at the terminal.
 func (k *keeper) confirm(question string) error {
 	fmt.Fprintf(k.stderr, "%s [y/N] ", question)
-	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	if err != nil && answer == "" {
+		fmt.Fprintln(k.stderr)
+		return usagef("nobody answers at standard input: give --yes")
+	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
 		return nil

@@ -55,7 +55,7 @@ func (f fate) Class() string {
 	}
 }
 
-func newCounters(site *sojourn.Site) *counters {
+func newCounters(site *sojourn.Site, memory bool) *counters {
 	c := &counters{byKey: make(map[string]*counter)}
 
 	c.add(site, "request", "Request", "this one HTTP request", sojourn.RequestScope,
@@ -72,6 +72,11 @@ func newCounters(site *sojourn.Site) *counters {
 		fates{kept, kept, kept, ifKept, gone}, fates{kept, kept, kept, ifKept, kept})
 	c.add(site, "site", "Site", "everybody together", sojourn.SiteScope,
 		fates{kept, kept, kept, kept, gone}, fates{kept, kept, kept, kept, kept})
+	for _, n := range c.byKey {
+		if memory {
+			n.Fates[len(trials)-1] = gone // the store goes with the server
+		}
+	}
 	return c
 }
 
@@ -101,6 +106,7 @@ type (
 	countersPage struct {
 		Origin string // of this site, for curl
 		Store  string // where persistent counters are
+		Shared bool   // by several servers
 		Trials []string
 		Scopes []scopeView
 	}
@@ -130,7 +136,7 @@ func (s scopeView) Rows(flashes []flash) int {
 }
 
 func (a *App) showCounters(w http.ResponseWriter, r *http.Request, _ sojourn.UserID) error {
-	page := countersPage{Origin: a.origin(r), Store: a.storeName, Trials: trials[:]}
+	page := countersPage{Origin: a.origin(r), Store: a.storeName, Shared: a.shared, Trials: trials[:]}
 	for _, scope := range a.counters.scopes {
 		row := scopeView{Name: scope.Name, Of: scope.Of}
 		for _, c := range scope.counters {

@@ -123,7 +123,7 @@ func (a *App) open(ctx context.Context, opts Options) (err error) {
 	corner := sojourn.NewHierarchy("demo").Session()
 	a.flashes = sojourn.NewRef[[]flash](a.site, corner, nil)
 	a.timeline = newTimeline(a, corner)
-	a.counters = newCounters(a.site)
+	a.counters = newCounters(a.site, opts.Store == nil)
 	a.tabs = newOpenTabs(a)
 	a.offerFunctions()
 

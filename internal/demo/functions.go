@@ -82,7 +82,7 @@ type functionsPage struct {
 }
 
 var inJavaScript = map[string]string{
-	"tab":        `await call("count", "tab-volatile")`,
+	"tab":        `await call("count", "tab-persistent")`,
 	"greet":      `await call("greet", "Good evening")`,
 	"accounts":   `await call("accounts", {})`,
 	"wave":       `await call("wave", text)`,

@@ -35,8 +35,8 @@ func BuildGoPage(ctx context.Context, dir string) {
 }
 
 var (
-	errNoGo     = errors.New("The go command is not in the PATH of this server. Install Go and start the demo again.")
-	errNoSource = errors.New("The source is not where this program was built. Start the demo in the source's folder, with: go run ./cmd/sojourn demo")
+	errNoGo     = errors.New("the go command is not in the PATH of this server; install Go and start the demo again")
+	errNoSource = errors.New("its source is not where this program was built; start the demo in the folder of the source, with: go run ./cmd/sojourn demo")
 )
 
 func buildGoPage(ctx context.Context, dir string) error {
@@ -54,7 +54,7 @@ func buildGoPage(ctx context.Context, dir string) error {
 	}
 	runner, err := os.ReadFile(filepath.Join(strings.TrimSpace(root), "lib", "wasm", goRunner))
 	if err != nil {
-		return fmt.Errorf("Go's own part is missing: %w", err)
+		return fmt.Errorf("a part that comes with Go: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, goRunner), runner, 0o600); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (a *App) showGoPage(w http.ResponseWriter, r *http.Request, _ sojourn.UserI
 	why, _ := os.ReadFile(filepath.Join(a.goPage, goError))
 	switch {
 	case a.goPage == "":
-		page.Missing = "This server was started without the page in Go."
+		page.Missing = "this server was started without it (--wasm=false)"
 	case err == nil:
 		page.Ready = true
 		h := w.Header()

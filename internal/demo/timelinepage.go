@@ -12,6 +12,7 @@ import (
 // timelinePage is what the timeline's templates show.
 type timelinePage struct {
 	Recording bool
+	Shared    bool              // by several servers
 	Live      bool              // what is recorded is shown as it happens
 	Requests  []timelineRequest // the newest first
 	Endings   []timelineStep    // of the viewer's sessions
@@ -38,7 +39,7 @@ func (a *App) showTimeline(w http.ResponseWriter, r *http.Request, user sojourn.
 	if err != nil {
 		return err
 	}
-	page := timelinePage{Recording: events != nil, Live: true}
+	page := timelinePage{Recording: events != nil, Live: true, Shared: a.shared}
 	names := a.names(ctx)
 	if page.Requests, err = grouped(events, names); err != nil {
 		return err

@@ -42,7 +42,7 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 
 func newRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
-	port, err := redisPort()
+	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func NewRedisCluster(t testing.TB, args ...string) []*RedisServer {
 	const slots = 16384
 	nodes := make([]*RedisServer, 3)
 	for i := range nodes {
-		bus, err := redisPort()
+		bus, err := freePort()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,20 +245,6 @@ func redisBinary(t testing.TB) string {
 			return path
 		}
 	}
-	const why = "NOT TESTED: there is no redis-server and no valkey-server in the PATH: apt-get install redis-server, or brew install redis"
-	if os.Getenv("CI") != "" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
+	missing(t, "there is no redis-server and no valkey-server in the PATH: apt-get install redis-server, or brew install redis")
 	return ""
-}
-
-// redisPort is a port of the loopback interface that nobody listens on.
-func redisPort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

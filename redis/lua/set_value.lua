@@ -53,6 +53,8 @@ if tab ~= '' then
 end
 if ends > 0 then -- with its owner
   call('PEXPIREAT', values, ends)
-  call('PEXPIREAT', tabs, ends)
+  if tab ~= '' then
+    call('PEXPIREAT', tabs, ends)
+  end
 end
 return number

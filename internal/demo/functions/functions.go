@@ -5,7 +5,7 @@ package functions
 import "github.com/sojourn-go/sojourn/rpc"
 
 var (
-	// Count adds one to a counter, such as "tab-volatile", and answers what it
+	// Count adds one to a counter, such as "tab-persistent", and answers what it
 	// is now.
 	Count = rpc.Define[string, int]("count")
 

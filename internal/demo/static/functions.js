@@ -4,8 +4,8 @@ import sojourn, { call, disconnect, isNotConnected, isPermissionDenied } from "/
 const $ = (selector) => document.querySelector(selector);
 
 const functions = {
-  tab: () => call("count", "tab-volatile"),
-  session: () => call("count", "session-volatile"),
+  tab: () => call("count", "tab-persistent"),
+  session: () => call("count", "session-persistent"),
   user: () => call("count", "user-persistent"),
   greet: () => call("greet", "Good evening"),
   accounts: async () => (await call("accounts", {})).join(", "),
@@ -21,9 +21,9 @@ const explain = (error) => {
 
 const showTab = () => {
   $("[data-me]").hidden = false;
-  $("[data-tab]").textContent = sojourn.tab ? `${sojourn.tab.slice(0, 8)}…` : "new";
-  const user = $("[data-user]");
-  user.textContent = sojourn.user ? user.dataset.user : "nobody";
+  $("[data-shown-tab]").textContent = sojourn.tab ? `${sojourn.tab.slice(0, 8)}…` : "new";
+  const user = $("[data-shown-user]");
+  user.textContent = sojourn.user ? user.dataset.shownUser : "nobody";
 };
 
 for (const button of document.querySelectorAll("[data-call]")) {

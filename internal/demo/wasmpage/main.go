@@ -28,8 +28,8 @@ func main() {
 			return strconv.Itoa(n), err
 		}
 	}
-	offer(c, "tab", count("tab-volatile"))
-	offer(c, "session", count("session-volatile"))
+	offer(c, "tab", count("tab-persistent"))
+	offer(c, "session", count("session-persistent"))
 	offer(c, "user", count("user-persistent"))
 	offer(c, "greet", func() (string, error) {
 		return functions.Greet.Call(ctx, c, "Good evening")
@@ -103,10 +103,10 @@ func show(output js.Value, text string, err error) {
 // showTab says which tab this is, and whose.
 func showTab(c *client.Client) {
 	find("[data-me]").Set("hidden", false)
-	user := find("[data-user]")
+	user := find("[data-shown-user]")
 	name := "nobody"
 	if c.User() != protocol.Nobody {
-		name = user.Get("dataset").Get("user").String()
+		name = user.Get("dataset").Get("shownUser").String()
 	}
 	user.Set("textContent", name)
 }

@@ -1,0 +1,255 @@
+package demo_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/sojourn-go/sojourn/internal/demo"
+)
+
+var (
+	stopChromium = func() {}
+	// chromium is the one that all tests share; every window is a context of
+	// it with its own cookies.
+	chromium = sync.OnceValues(func() (context.Context, error) {
+		var path string
+		var err error
+		for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+			if path, err = exec.LookPath(name); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(
+			chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+			chromedp.Flag("disable-component-update", true),
+		))
+		stopChromium = cancel
+		return ctx, chromedp.Do(ctx)
+	})
+)
+
+// patience is how long a test waits for what has to come.
+const patience = 60 * time.Second
+
+// window is a browser: its pages share cookies with one another and with
+// nobody else.
+type window struct {
+	t    *testing.T
+	ctx  context.Context
+	base string
+
+	mu    sync.Mutex
+	wrong []string // what pages complained of
+}
+
+// serveDemo serves the demo for real browsers.
+func serveDemo(t *testing.T, opts demo.Options) string {
+	t.Helper()
+	opts.Accounts = filepath.Join(t.TempDir(), "accounts.db")
+	opts.PlainHTTP = true
+	app, err := demo.Open(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(app)
+	t.Cleanup(func() {
+		if err := app.Close(); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+	})
+	return strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+}
+
+func newWindow(t *testing.T, base string) *window {
+	t.Helper()
+	ctx, err := chromium()
+	if err != nil {
+		const lost = "the demo's pages are NOT tested in a browser (Debian's package: chromium)"
+		if ci := os.Getenv("CI"); ci != "" && ci != "false" && ci != "0" {
+			t.Fatalf("no Chromium: %v; %s", err, lost)
+		}
+		t.Skipf("no Chromium: %v; %s", err, lost)
+	}
+	ctx, cancel := chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w := &window{t: t, ctx: ctx, base: base}
+	t.Cleanup(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, text := range w.wrong {
+			t.Errorf("in the console: %s", text)
+		}
+	})
+	return w
+}
+
+// tab is a page of a window. What goes wrong ends the test.
+type tab struct {
+	w   *window
+	ctx context.Context
+}
+
+func (w *window) open(path string) *tab {
+	w.t.Helper()
+	ctx, cancel := chromedp.NewContext(w.ctx)
+	console := chromedp.Console(ctx)
+	err := chromedp.Do(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	heard := make(chan struct{})
+	w.t.Cleanup(func() { cancel(); <-heard })
+	go func() {
+		defer close(heard)
+		for message, err := range console {
+			if err != nil {
+				return
+			}
+			w.hear(message)
+		}
+	}()
+	tb := &tab{w, ctx}
+	tb.visit(path)
+	return tb
+}
+
+// hear notes violations of the policy, and exceptions.
+func (w *window) hear(m chromedp.ConsoleMessage) {
+	if m.Type != chromedp.ConsoleException && !strings.Contains(m.Text, "Content Security Policy") {
+		return // such as the status of a page that is meant to be refused
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wrong = append(w.wrong, fmt.Sprintf("%s: %s (%s)", m.Type, m.Text, m.URL))
+}
+
+// visit opens an address in the tab, as if it was typed.
+func (tb *tab) visit(path string) {
+	tb.w.t.Helper()
+	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.Navigate(tb.w.base+path)); err != nil {
+		tb.w.t.Fatalf("opening %s: %v", path, err)
+	}
+}
+
+// try is the value of a JavaScript expression, awaited.
+func try[T any](tb *tab, expression string) (v T, err error) {
+	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	defer cancel()
+	raw, err := chromedp.Run(ctx, chromedp.Evaluate[[]byte]("Promise.resolve("+expression+")", chromedp.EvalAwaitPromise))
+	if err == nil {
+		err = json.Unmarshal(raw, &v)
+	}
+	return v, err
+}
+
+func value[T any](tb *tab, expression string) T {
+	tb.w.t.Helper()
+	v, err := try[T](tb, expression)
+	if err != nil {
+		tb.w.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// until waits until an expression is true, also across pages.
+func (tb *tab) until(condition string) {
+	tb.w.t.Helper()
+	var ok bool
+	var err error
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // it cannot say when it changes
+		if ok, err = try[bool](tb, condition); ok {
+			return
+		}
+	}
+	state, _ := try[string](tb, `location.href + "\n" + document.body?.innerText`)
+	tb.w.t.Fatalf("in vain: %s (%v):\n%s", condition, err, state)
+}
+
+// click clicks an element; what it leads to comes later.
+func (tb *tab) click(selector string) {
+	tb.w.t.Helper()
+	value[int](tb, fmt.Sprintf(`(setTimeout(() => document.querySelector(%q).click(), 0), 0)`, selector))
+}
+
+// press presses a button of the page of functions and returns the answer.
+func (tb *tab) press(name string) string {
+	tb.w.t.Helper()
+	button, answer := fmt.Sprintf(`document.querySelector('[data-call="%s"]')`, name), fmt.Sprintf(`document.querySelector('[data-answer="%s"]')`, name)
+	tb.until(`!` + button + `.disabled`)
+	value[int](tb, fmt.Sprintf(`(%s.textContent = "", %s.click(), 0)`, answer, button))
+	tb.until(answer + `.textContent !== "" && !` + button + `.disabled`)
+	return value[string](tb, answer+`.textContent`)
+}
+
+// signIn signs in by the form, and ends on a page.
+func (tb *tab) signIn(name, next string) {
+	tb.w.t.Helper()
+	tb.visit("/sign-in?next=" + next)
+	value[int](tb, fmt.Sprintf(`(document.querySelector("#name").value = %q, document.querySelector("#password").value = %q, 0)`, name, "demo-"+name))
+	tb.click(".panel button")
+	tb.isAt(next, name)
+}
+
+// isAt waits until the tab is on a page of a user ("" for nobody) and its
+// script runs.
+func (tb *tab) isAt(path, user string) {
+	tb.w.t.Helper()
+	tb.until(fmt.Sprintf(`location.pathname === %q && document.readyState === "complete" && (document.querySelector(".who .name bdi")?.textContent ?? "") === %q`, path, user))
+	tb.until(`Number(document.querySelector("[data-open-tabs]").value) > 0`)
+}
+
+// shoot keeps a picture of the whole page, wide and as on a phone, in the
+// folder of SOJOURN_ARTEFACTS.
+func (tb *tab) shoot(name string) {
+	tb.w.t.Helper()
+	dir := os.Getenv("SOJOURN_ARTEFACTS")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "artefacts")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		tb.w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	defer cancel()
+	for suffix, size := range map[string][2]int64{"": {1280, 900}, "-390": {390, 844}} {
+		err := chromedp.Do(ctx, chromedp.EmulateViewport(size[0], size[1]))
+		if err != nil {
+			tb.w.t.Fatal(err)
+		}
+		if wide := value[int](tb, `document.documentElement.scrollWidth`); int64(wide) > size[0] {
+			tb.w.t.Errorf("%s: the page is %d pixels wide on a screen of %d", name, wide, size[0])
+		}
+		png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "demo-"+name+suffix+".png"), png, 0o644)
+		}
+		if err != nil {
+			tb.w.t.Fatal(err)
+		}
+	}
+	if _, err := chromedp.Call(ctx, emulation.ClearDeviceMetricsOverride, cdp.Empty{}); err != nil {
+		tb.w.t.Fatal(err)
+	}
+}

@@ -1,0 +1,188 @@
+package demo_test
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/sojourn-go/sojourn/internal/demo"
+)
+
+const shown = `document.querySelector("main").innerText`
+
+// Every page has its picture, and none breaks its own policy: newWindow looks
+// at the console.
+func TestEveryPageInABrowser(t *testing.T) {
+	t.Parallel()
+	w := newWindow(t, serveDemo(t, demo.Options{Server: "2"}))
+	tb := w.open("/")
+	for _, path := range []string{"/", "/counters", "/functions", "/functions/go", "/timeline", "/sign-in", "/sign-up", "/nowhere"} {
+		tb.visit(path)
+		tb.isAt(path, "")
+		tb.shoot("nobody" + strings.ReplaceAll(path, "/", "-"))
+	}
+	tb.signIn("eve", "/lounge")
+	tb.shoot("banned")
+	tb.signIn("ada", "/")
+	for _, path := range []string{"/", "/counters", "/functions", "/timeline", "/sessions", "/lounge", "/admin", "/admin/timeline"} {
+		tb.visit(path)
+		tb.isAt(path, "ada")
+		tb.shoot("ada" + strings.ReplaceAll(path, "/", "-"))
+	}
+}
+
+func TestSignOutInOneTabTellsTheOther(t *testing.T) {
+	t.Parallel()
+	w := newWindow(t, serveDemo(t, demo.Options{}))
+	one := w.open("/")
+	one.signIn("bob", "/functions")
+	two := w.open("/functions")
+	two.isAt("/functions", "bob")
+	for _, tb := range []*tab{one, two} {
+		tb.until(`document.querySelector("[data-open-tabs]").value === "2"`)
+	}
+	one.press("disconnect")
+	two.until(`document.querySelector(".changed strong")?.textContent === "Connection has changed"`)
+	two.shoot("changed")
+	two.isAt("/functions", "")
+	if user := value[string](one, `document.querySelector("[data-shown-user]").textContent`); user != "nobody" {
+		t.Errorf("the tab that signed out takes itself for %q's", user)
+	}
+	if answer := one.press("greet"); !strings.HasPrefix(answer, "not_connected") {
+		t.Errorf("the server still greets: %q", answer)
+	}
+}
+
+func TestFunctionsAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWindow(t, serveDemo(t, demo.Options{}))
+	testFunctions(t, w, "/functions")
+}
+
+func testFunctions(t *testing.T, w *window, path string) {
+	t.Helper()
+	one := w.open(path)
+	one.isAt(path, "")
+	for name, want := range map[string]string{
+		"tab": "1", "greet": "not_connected", "accounts": "not_connected", "user": "not_connected", "wave": "not_connected",
+	} {
+		if got := one.press(name); !strings.HasPrefix(got, want) {
+			t.Errorf("%s answers nobody %q, want %q", name, got, want)
+		}
+	}
+	one.signIn("bob", path)
+	two := w.open(path)
+	two.isAt(path, "bob")
+	for i, want := range []string{"1", "2", "3"} {
+		if got := one.press("tab"); got != want {
+			t.Errorf("press %d counts %s in the tab", i+1, got)
+		}
+	}
+	if got := two.press("tab"); got != "1" {
+		t.Errorf("the first press in another tab counts %s", got)
+	}
+	one.press("session")
+	if got := two.press("session"); got != "2" {
+		t.Errorf("two presses in one session count %s", got)
+	}
+	if got := value[string](one, `document.querySelector("[data-shown-user]").textContent`); got != "bob" {
+		t.Errorf("the page says that its user is %q", got)
+	}
+	if got := one.press("greet"); got != "Good evening, bob." {
+		t.Errorf("bob is greeted with %q", got)
+	}
+	if got := one.press("accounts"); !strings.HasPrefix(got, "permission_denied") {
+		t.Errorf("bob, who is no admin, gets %q", got)
+	}
+	one.shoot("bob" + strings.ReplaceAll(path, "/", "-"))
+	one.press("wave")
+	for _, tb := range []*tab{one, two} {
+		tb.until(`document.querySelector(".toast")?.textContent.includes("Hello from here")`)
+	}
+	two.signIn("ada", path)
+	if got := two.press("accounts"); got != "ada, bob, eve" {
+		t.Errorf("an admin gets %q", got)
+	}
+}
+
+func TestGoPageAnswersAsTheOtherDoes(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("the compiler takes its time")
+	}
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skipf("NOT TESTED: the page in Go, without the go command: %v", err)
+	}
+	dir := t.TempDir()
+	demo.BuildGoPage(t.Context(), dir)
+	w := newWindow(t, serveDemo(t, demo.Options{GoPage: dir}))
+	testFunctions(t, w, "/functions/go")
+}
+
+func TestTimelineArrivesLive(t *testing.T) {
+	t.Parallel()
+	w := newWindow(t, serveDemo(t, demo.Options{}))
+	one := w.open("/")
+	one.signIn("bob", "/timeline")
+	two := w.open("/lounge")
+	one.until(shown + `.includes("GET /lounge")`)
+	one.until(`[...document.querySelectorAll("[data-requests] > li")].some((li) => li.innerText.includes("GET /lounge") && li.innerText.includes("OnConnectedRequest"))`)
+	two.visit("/functions")
+	two.isAt("/functions", "bob")
+	two.press("tab")
+	one.until(shown + `.includes("POST /_sojourn/rpc/count")`)
+	one.shoot("timeline-live")
+	steps := `(document.querySelector("[data-requests]").innerText.match(/GET \/lounge[^]*?(?=GET|POST)/) ?? [""])[0].replace(/\d\d:\d\d:\d\d|\s+/g, " ").trim()`
+	live := value[string](one, steps)
+	one.visit("/timeline")
+	one.isAt("/timeline", "bob")
+	if again := value[string](one, steps); live == "" || again != live {
+		t.Errorf("live the page shows\n%q, loaded again\n%q", live, again)
+	}
+}
+
+func TestOpenTabsAreCountedLive(t *testing.T) {
+	t.Parallel()
+	base := serveDemo(t, demo.Options{})
+	w, other := newWindow(t, base), newWindow(t, base)
+	one := w.open("/")
+	one.signIn("bob", "/sessions")
+	there := other.open("/")
+	there.signIn("bob", "/sessions")
+	count := func(tb *tab, all int, sessions ...int) {
+		t.Helper()
+		tb.until(fmt.Sprintf(`document.querySelector("[data-open-tabs]").value === "%d"`, all))
+		tb.until(fmt.Sprintf(`JSON.stringify([...document.querySelectorAll("[data-session-tabs]")].map((e) => Number(e.value))) === %q`,
+			strings.ReplaceAll(fmt.Sprint(sessions), " ", ",")))
+	}
+	count(there, 2, 1, 1)
+	three := w.open("/counters")
+	one.visit("/sessions")
+	for _, tb := range []*tab{one, there} {
+		count(tb, 3, 1, 2) // the last opened first
+	}
+	three.visit("/functions")
+	three.isAt("/functions", "bob")
+	three.press("disconnect")
+	one.until(`location.pathname === "/sessions" && ` + shown + `.includes("Sign in")`)
+	count(there, 3, 1, 0)
+}
+
+// With a script the page of counters stays the same tab.
+func TestCountersOfATabGoOnWithAScript(t *testing.T) {
+	t.Parallel()
+	w := newWindow(t, serveDemo(t, demo.Options{}))
+	tb := w.open("/counters")
+	tb.isAt("/counters", "")
+	for i := range 3 {
+		tb.click(`#tab-volatile [value="add"]`)
+		tb.until(fmt.Sprintf(`document.querySelector("#tab-volatile output").value === "%d"`, i+1))
+	}
+	tb.shoot("counters-pressed")
+	tb.click(`#tab-volatile [value="reset"]`)
+	tb.until(`document.querySelector("#tab-volatile output").value === "0"`)
+	if loads := value[int](tb, `performance.getEntriesByType("navigation").length`); loads != 1 {
+		t.Errorf("%d navigations", loads)
+	}
+}
