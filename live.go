@@ -263,7 +263,7 @@ func mark(session Key) string {
 // keepLive sends heartbeats, and looks after the sessions of open tabs.
 func (s *Site) keepLive(ctx context.Context) {
 	const (
-		every     = 500 * time.Millisecond
+		every     = 250 * time.Millisecond
 		heartbeat = int(protocol.HeartbeatSeconds * time.Second / every)
 		backstop  = int(time.Minute / every)
 	)
