@@ -101,7 +101,7 @@ func TestMemorySessionIsSmall(t *testing.T) {
 	if c, err := store.Count(t.Context()); err != nil || c.Sessions != 0 {
 		t.Fatalf("Count: %+v, error %v; want no sessions", c, err)
 	}
-	if left := int64(heap()) - int64(before); left > sessions {
+	if left := int64(heap()) - int64(before); left > 2*sessions { // other tests run beside; a leak is a hundred times that
 		t.Errorf("%d sessions that ended left %d bytes", sessions, left)
 	}
 	runtime.KeepAlive(store)
