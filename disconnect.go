@@ -87,7 +87,7 @@ func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSess
 // becomeNobody makes the request nobody's: its session has ended.
 func (q *request) becomeNobody(deleteCookie bool) {
 	s := q.site
-	q.vals.clear()
+	q.vals.reset()
 	q.mu.Lock()
 	q.identified, q.sess, q.gone = true, nil, nil
 	q.loose = nil

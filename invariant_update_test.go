@@ -293,6 +293,59 @@ func TestWriteOfUnknownOutcomeIsNotGuessed(t *testing.T) {
 	})
 }
 
+// A slow read that began before a write took effect is not remembered once
+// another read has found the newer value, though the write is still under way.
+func TestSlowReadIsNotRememberedDuringAWrite(t *testing.T) {
+	onStores(t, func(t *testing.T, kind storeKind) {
+		for _, write := range []string{"SetValue", "DropValues"} {
+			f := new(faults)
+			a := newApp(t, kind, f.option())
+			b := a.browser()
+			a.connect(b, "anna")
+			a.set(b, "user!", "old")
+			st, want := a.site.UserState("anna"), ""
+
+			hasRead, goOn, done := make(chan bool), make(chan bool), make(chan bool)
+			var slow, written atomic.Bool
+			f.onCall(func(_ context.Context, called string) {
+				if called == write && !slow.Load() {
+					go func() {
+						defer close(done)
+						if v, err := a.refs["user!"].GetIn(context.Background(), st); v != "old" || err != nil {
+							t.Errorf("%s: the slow read found %q, %v", write, v, err)
+						}
+					}()
+					<-hasRead
+				}
+			})
+			f.afterCall(func(_ context.Context, called string) {
+				switch {
+				case called == "Value" && !slow.Swap(true):
+					hasRead <- true
+					<-goOn
+				case called == write && !written.Swap(true):
+					a.has(b, "user!", want)
+					close(goOn)
+					<-done
+					a.has(b, "user!", want)
+				}
+			})
+			if write == "SetValue" {
+				want = "new"
+				a.must(a.refs["user!"].SetIn(t.Context(), st, want))
+			} else {
+				a.must(a.site.Discard(t.Context(), st))
+			}
+			if !written.Load() {
+				t.Errorf("%s was not called", write)
+			}
+			f.onCall(nil)
+			f.afterCall(nil)
+			a.has(b, "user!", want)
+		}
+	})
+}
+
 // Readers never see a value that was not there, or an older one than before.
 func TestReadsDoNotGoBack(t *testing.T) {
 	onStores(t, func(t *testing.T, kind storeKind) {

@@ -348,7 +348,7 @@ func (r *ref) store(ctx context.Context, p place, data []byte, x any, version in
 		p.vals.written(r.index, epoch, x, version, err == nil && r.site.store.Fresh() == Forever)
 	}
 	if v := r.site.successor(&p); v != nil {
-		v.writing(r.index) // what was read there meanwhile may be old
+		v.doubt(r.index) // what was read there meanwhile may be old
 	}
 	switch {
 	case errors.Is(err, ErrNotFound) && data == nil && p.brow != nil && !p.brow.stored.Load():

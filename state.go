@@ -135,14 +135,14 @@ func (s *Site) Discard(ctx context.Context, st State) error {
 		return ErrSessionEnded
 	}
 	if p.vals != nil {
-		p.vals.clear()
+		p.vals.dropping()
 	}
 	err = s.store.DropValues(ctx, st.owner, st.tab, Key{})
 	if p.vals != nil {
-		p.vals.clear() // what was read meanwhile
+		p.vals.dropped()
 	}
 	if v := s.successor(&p); v != nil {
-		v.clear()
+		v.reset()
 	}
 	return wrap("discarding a state", err)
 }

@@ -7,6 +7,7 @@ import "sync"
 type values struct {
 	mu    sync.Mutex
 	dead  bool // the state has gone; nothing may be written to it any more
+	drops int32 // how many removals of every persistent value are under way
 	seq   int64
 	slots map[int32]*slot
 }
@@ -18,6 +19,7 @@ type slot struct {
 	stored  bool  // it is a persistent reference's
 	known   bool  // persistent: v and version are what the store has
 	epoch   int64 // persistent: counts what could make a read of the store old
+	writes  int32 // persistent: how many are under way
 }
 
 // get is the volatile value of reference i. An ended place has none.
@@ -87,24 +89,40 @@ func (v *values) known(i int32) (x any, version int64, known bool, epoch int64) 
 }
 
 // learn notes what a read of the store found that began at epoch, unless it
-// may be old by now.
+// may be old by now: while a write is under way, another read may have found
+// the newer value already.
 func (v *values) learn(i int32, epoch int64, x any, version int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if s := v.slot(i); s.epoch == epoch && !v.dead {
+	s := v.slot(i)
+	if s.epoch == epoch && s.writes == 0 && v.drops == 0 && !v.dead {
 		s.v, s.version, s.known = x, version, true
 	}
 }
 
-// writing notes that a write to persistent reference i is about to begin:
-// reads under way may be old.
+// doubt forgets what is known of a persistent reference: reads under way may
+// be old.
+func (s *slot) doubt() {
+	s.stored = true
+	s.epoch++
+	s.v, s.version, s.known = nil, 0, false
+}
+
+// doubt forgets what is known of persistent reference i.
+func (v *values) doubt(i int32) {
+	v.mu.Lock()
+	v.slot(i).doubt()
+	v.mu.Unlock()
+}
+
+// writing notes that a write to persistent reference i is about to begin;
+// written must follow.
 func (v *values) writing(i int32) (epoch int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s := v.slot(i)
-	s.stored = true
-	s.epoch++
-	s.v, s.version, s.known = nil, 0, false
+	s.doubt()
+	s.writes++
 	return s.epoch
 }
 
@@ -114,25 +132,45 @@ func (v *values) written(i int32, epoch int64, x any, version int64, ok bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s := v.slot(i)
-	current := s.epoch == epoch
-	s.epoch++
-	s.v, s.version, s.known = nil, 0, false
+	current := s.epoch == epoch && v.drops == 0
+	s.doubt()
+	s.writes--
 	if ok && current && !v.dead {
 		s.v, s.version, s.known = x, version, true
 	}
 }
 
-// clear resets every reference of the state.
-func (v *values) clear() {
+// dropping resets every reference of the state, of which the persistent ones
+// are about to be removed from the store; dropped must follow.
+func (v *values) dropping() {
 	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.drops++
+	v.clear()
+	v.mu.Unlock()
+}
+
+// dropped notes that the removal has ended, well or not.
+func (v *values) dropped() {
+	v.mu.Lock()
+	v.clear()
+	v.drops--
+	v.mu.Unlock()
+}
+
+// reset resets every reference of the state.
+func (v *values) reset() {
+	v.mu.Lock()
+	v.clear()
+	v.mu.Unlock()
+}
+
+func (v *values) clear() {
 	for i, s := range v.slots {
-		if !s.stored {
+		if s.stored {
+			s.doubt()
+		} else {
 			delete(v.slots, i)
-			continue
 		}
-		s.epoch++
-		s.v, s.version, s.known = nil, 0, false
 	}
 }
 

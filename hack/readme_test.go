@@ -54,7 +54,7 @@ func TestEveryCommandOfREADMEIsRun(t *testing.T) {
 	if ci := read(t, ".ci/run"); !strings.Contains(ci, "make test") {
 		t.Error(".ci/run does not call make test")
 	}
-	if script := read(t, "hack/test.sh"); !strings.Contains(script, "go test -race -shuffle=on ./...") {
+	if script := read(t, "hack/test.sh"); !regexp.MustCompile(`go test -race -shuffle=on .*\./\.\.\.`).MatchString(script) {
 		t.Error("hack/test.sh does not run the tests")
 	}
 }
