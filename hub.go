@@ -15,19 +15,20 @@ import (
 // hub knows the open tabs of this server: whose they are, and how to reach
 // them. It never waits for one.
 type hub struct {
-	mu       sync.Mutex
-	conns    map[*liveConn]struct{}
-	recent   map[Key]recentNotice           // what tabs that are just opening may have missed; nil: no tab ever opened
-	fading   []fadingNotice                 // the keys of recent, oldest first
-	byKey    map[Key]map[*liveConn]struct{} // of sessions and browsers
-	byUser   map[UserID]map[*liveConn]struct{}
-	bySubnet map[netip.Prefix]int     // of connections in which nobody is connected when they open
-	acting   map[liveExcept]int       // tabs that are changing the connection here
-	expected map[liveExcept]time.Time // tabs that are doing so on another server
-	joined   int
-	closed   bool
-	some     chan struct{}  // there is a connection
-	reading  sync.WaitGroup // of connections that have joined and not left
+	mu        sync.Mutex
+	conns     map[*liveConn]struct{}
+	recent    map[Key]recentNotice           // what tabs that are just opening may have missed; nil: no tab ever opened
+	fading    []fadingNotice                 // the keys of recent, oldest first
+	byKey     map[Key]map[*liveConn]struct{} // of sessions and browsers
+	byUser    map[UserID]map[*liveConn]struct{}
+	bySession map[Key]int              // of open tabs
+	bySubnet  map[netip.Prefix]int     // of connections in which nobody is connected when they open
+	acting    map[liveExcept]int       // tabs that are changing the connection here
+	expected  map[liveExcept]time.Time // tabs that are doing so on another server
+	joined    int
+	closed    bool
+	some      chan struct{}  // there is a connection
+	reading   sync.WaitGroup // of connections that have joined and not left
 }
 
 // liveNotice says that the connection of tabs has changed.
@@ -48,6 +49,7 @@ type liveExcept struct {
 func (h *hub) init() {
 	h.conns = make(map[*liveConn]struct{})
 	h.byKey = make(map[Key]map[*liveConn]struct{})
+	h.bySession = make(map[Key]int)
 	h.byUser = make(map[UserID]map[*liveConn]struct{})
 	h.bySubnet = make(map[netip.Prefix]int)
 	h.acting = make(map[liveExcept]int)
@@ -142,7 +144,9 @@ func (h *hub) join(c *liveConn, l *Limits) websocket.StatusCode {
 	for _, k := range c.browsers {
 		index(h.byKey, k, c)
 	}
-	h.setSession(c, c.session, c.user)
+	session, user := c.session, c.user
+	c.session, c.user = Key{}, Nobody
+	h.setSession(c, session, user)
 	h.tellRecent(c)
 	select {
 	case h.some <- struct{}{}:
@@ -176,8 +180,13 @@ func (h *hub) catchUp(c *liveConn) {
 
 // setSession makes a connection one of another session; h.mu is held.
 func (h *hub) setSession(c *liveConn, session Key, user UserID) {
-	if c.session != (Key{}) && !c.has(c.session) {
-		unindex(h.byKey, c.session, c)
+	if c.session != (Key{}) {
+		if !c.has(c.session) {
+			unindex(h.byKey, c.session, c)
+		}
+		if h.bySession[c.session]--; h.bySession[c.session] == 0 {
+			delete(h.bySession, c.session)
+		}
 	}
 	if c.user != Nobody {
 		unindex(h.byUser, c.user, c)
@@ -185,6 +194,7 @@ func (h *hub) setSession(c *liveConn, session Key, user UserID) {
 	c.session, c.user = session, user
 	if session != (Key{}) {
 		index(h.byKey, session, c)
+		h.bySession[session]++
 	}
 	if user != Nobody {
 		index(h.byUser, user, c)
@@ -443,15 +453,9 @@ func (h *hub) send(t liveTarget, message []byte) {
 func (h *hub) sessions() []Key {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	keys := make(map[Key]struct{})
-	for c := range h.conns {
-		if c.session != (Key{}) {
-			keys[c.session] = struct{}{}
-		}
-	}
-	list := make([]Key, 0, len(keys))
-	for k := range keys {
-		list = append(list, k)
+	list := make([]Key, 0, len(h.bySession))
+	for key := range h.bySession {
+		list = append(list, key)
 	}
 	return list
 }

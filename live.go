@@ -1,10 +1,13 @@
 package sojourn
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -92,7 +95,7 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	if c.browsers, err = s.liveBrowsers(q, c.session, c.browsers); err != nil {
 		return err
 	}
-	ws, err := websocket.Accept(w, q.r, &websocket.AcceptOptions{
+	ws, err := websocket.Accept(smallBuffers(w), q.r, &websocket.AcceptOptions{
 		Subprotocols:       []string{protocol.LiveProtocol},
 		InsecureSkipVerify: true, // liveOrigin is stricter
 	})
@@ -109,6 +112,34 @@ func (s *Site) openLive(w http.ResponseWriter, q *request) error {
 	}
 	go s.readLive(c)
 	return nil
+}
+
+// liveBuffer is how many bytes a live connection reads and writes at a time:
+// most of its messages are small, and net/http's buffers would be most of its
+// memory.
+const liveBuffer = 512
+
+// smallBuffers is w with small buffers for who hijacks it.
+func smallBuffers(w http.ResponseWriter) http.ResponseWriter {
+	if _, ok := w.(http.Hijacker); !ok {
+		return w
+	}
+	return smallHijacker{w}
+}
+
+type smallHijacker struct{ http.ResponseWriter }
+
+func (w smallHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, big, err := w.ResponseWriter.(http.Hijacker).Hijack()
+	if err != nil {
+		return conn, big, err
+	}
+	n := big.Reader.Buffered() // what the client has said already
+	r := bufio.NewReaderSize(io.MultiReader(io.LimitReader(big.Reader, int64(n)), conn), max(n, liveBuffer))
+	if _, err := r.Peek(n); err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	return conn, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, liveBuffer)), nil
 }
 
 // liveBrowsers are the browsers that the request's cookies name. A browser that
@@ -188,13 +219,22 @@ func (s *Site) readLive(c *liveConn) {
 
 var errHello = errors.New("not a hello")
 
-// readHello reads one message and answers it: with what the tab is now, or
-// that it is not what its page thinks.
+// readHello reads one message and answers it. The answer is worked out in a
+// goroutine of its own: this one waits for most of its life, and what it waits
+// on should be a small stack.
 func (s *Site) readHello(ctx context.Context, c *liveConn) error {
 	kind, data, err := c.out.ws.Read(ctx)
 	if err != nil {
 		return err
 	}
+	answered := make(chan error, 1)
+	go func() { answered <- s.answerHello(ctx, c, kind, data) }()
+	return <-answered
+}
+
+// answerHello answers a hello: with what the tab is now, or that it is not what
+// its page thinks.
+func (s *Site) answerHello(ctx context.Context, c *liveConn, kind websocket.MessageType, data []byte) error {
 	var hello struct {
 		Type, Tab string
 		Mark      *string

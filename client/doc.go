@@ -16,7 +16,7 @@
 //
 // A program for the browser stays small as long as it imports neither
 // net/http, nor fmt, nor encoding/json. Then what it sends and receives is made
-// of strings, numbers, booleans, []byte, slices and maps of those, and types
-// with MarshalJSON and UnmarshalJSON; import client/clientjson for anything
-// else.
+// of booleans, whole numbers that JavaScript keeps, float64, string, UserID,
+// []byte, struct{}, slices of int, float64, string and any, and maps of string
+// to string or any; for structs and all else import client/clientjson.
 package client

@@ -6,6 +6,13 @@
 //	tab.Post("/login", url.Values{"user": {"1"}})
 //	if got := tab.Get("/me").Text(); got != "1" { … }
 //
+// A tab can have its live connection open:
+//
+//	live := tab.Live()
+//	live.Next() // the welcome
+//	b.Post("/logout", nil)
+//	if m := live.Next(); m.Reason != "disconnect" { … }
+//
 // Nothing listens and nothing is dialled: a request is a call of
 // handler.ServeHTTP, with what a server would have put into the request and
 // what a browser would have sent. So it also works in a testing/synctest

@@ -4,10 +4,9 @@
 //
 //	import _ "github.com/sojourn-go/sojourn/client/clientjson"
 //
-// The program grows by some 300 KB after compression. Without it package
-// client takes strings, numbers, booleans, []byte, slices and maps of those, and types
-// with MarshalJSON and UnmarshalJSON. Programs that are not for the browser
-// need no import.
+// The program grows by some 200 KB after compression. The documentation of
+// package client says which types need none of it. A program that is not for
+// the browser needs no import.
 package clientjson
 
 import (
