@@ -1,10 +1,15 @@
 package demo_test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/andybalholm/brotli"
 
 	"github.com/sojourn-go/sojourn/internal/demo"
 )
@@ -116,8 +121,29 @@ func TestGoPageAnswersAsTheOtherDoes(t *testing.T) {
 	}
 	dir := t.TempDir()
 	demo.BuildGoPage(t.Context(), dir)
+	if size := compressed(t, filepath.Join(dir, "page.wasm")); size > 480<<10 {
+		t.Errorf("the page has %d bytes after brotli, more than 480 KiB", size)
+	}
 	w := newWindow(t, serveDemo(t, demo.Options{GoPage: dir}))
 	testFunctions(t, w, "/functions/go")
+}
+
+// compressed is the size of a file after brotli.
+func compressed(t *testing.T, file string) int {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var small bytes.Buffer
+	w := brotli.NewWriterLevel(&small, brotli.BestCompression)
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return small.Len()
 }
 
 func TestTimelineArrivesLive(t *testing.T) {
