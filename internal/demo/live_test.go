@@ -1,15 +1,12 @@
 package demo_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/andybalholm/brotli"
 
 	"github.com/sojourn-go/sojourn/internal/demo"
 )
@@ -121,29 +118,30 @@ func TestGoPageAnswersAsTheOtherDoes(t *testing.T) {
 	}
 	dir := t.TempDir()
 	demo.BuildGoPage(t.Context(), dir)
-	if size := compressed(t, filepath.Join(dir, "page.wasm")); size > 480<<10 {
-		t.Errorf("the page has %d bytes after brotli, more than 480 KiB", size)
-	}
+	wantSmall(t, filepath.Join(dir, "page.wasm"), 480<<10)
 	w := newWindow(t, serveDemo(t, demo.Options{GoPage: dir}))
 	testFunctions(t, w, "/functions/go")
 }
 
-// compressed is the size of a file after brotli.
-func compressed(t *testing.T, file string) int {
+// wantSmall checks how much of a file goes over the wire at best.
+func wantSmall(t *testing.T, file string, most int) {
 	t.Helper()
-	data, err := os.ReadFile(file)
+	brotli, err := exec.LookPath("brotli") // under -race a compressor in Go takes minutes
+	if err != nil {
+		const lost = "the size of the page in Go is NOT tested (Debian's package: brotli)"
+		if ci := os.Getenv("CI"); ci != "" && ci != "false" && ci != "0" {
+			t.Fatalf("%v; %s", err, lost)
+		}
+		t.Logf("%v; %s", err, lost)
+		return
+	}
+	small, err := exec.CommandContext(t.Context(), brotli, "-q", "11", "-c", file).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var small bytes.Buffer
-	w := brotli.NewWriterLevel(&small, brotli.BestCompression)
-	if _, err := w.Write(data); err != nil {
-		t.Fatal(err)
+	if len(small) > most {
+		t.Errorf("%s has %d bytes after brotli, more than %d", filepath.Base(file), len(small), most)
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return small.Len()
 }
 
 func TestTimelineArrivesLive(t *testing.T) {
