@@ -60,7 +60,8 @@ func buildGoPage(ctx context.Context, dir string) error {
 		return err
 	}
 	program := filepath.Join(dir, goProgram)
-	if _, err := goCommand(ctx, source, "build", "-trimpath", "-ldflags=-s -w", "-o", program+".new", "."); err != nil {
+	// Without inlining the program is smaller.
+	if _, err := goCommand(ctx, source, "build", "-trimpath", "-gcflags=all=-l", "-ldflags=-s -w", "-o", program+".new", "."); err != nil {
 		return err
 	}
 	return os.Rename(program+".new", program) // whole or not at all

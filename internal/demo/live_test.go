@@ -2,7 +2,9 @@ package demo_test
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -116,8 +118,30 @@ func TestGoPageAnswersAsTheOtherDoes(t *testing.T) {
 	}
 	dir := t.TempDir()
 	demo.BuildGoPage(t.Context(), dir)
+	wantSmall(t, filepath.Join(dir, "page.wasm"), 480<<10)
 	w := newWindow(t, serveDemo(t, demo.Options{GoPage: dir}))
 	testFunctions(t, w, "/functions/go")
+}
+
+// wantSmall checks how much of a file goes over the wire at best.
+func wantSmall(t *testing.T, file string, most int) {
+	t.Helper()
+	brotli, err := exec.LookPath("brotli") // under -race a compressor in Go takes minutes
+	if err != nil {
+		const lost = "the size of the page in Go is NOT tested (Debian's package: brotli)"
+		if ci := os.Getenv("CI"); ci != "" && ci != "false" && ci != "0" {
+			t.Fatalf("%v; %s", err, lost)
+		}
+		t.Logf("%v; %s", err, lost)
+		return
+	}
+	small, err := exec.CommandContext(t.Context(), brotli, "-q", "11", "-c", file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(small) > most {
+		t.Errorf("%s has %d bytes after brotli, more than %d", filepath.Base(file), len(small), most)
+	}
 }
 
 func TestTimelineArrivesLive(t *testing.T) {

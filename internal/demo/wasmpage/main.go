@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"syscall/js"
 
@@ -85,13 +84,13 @@ func show(output js.Value, text string, err error) {
 		return
 	}
 	code, meaning := "error", err.Error()
-	if said := (*protocol.Error)(nil); errors.As(err, &said) {
+	if said, ok := err.(*protocol.Error); ok { // errors.As would make the program larger
 		code, meaning = said.Code, said.Message
 	}
-	switch {
-	case errors.Is(err, client.ErrNotConnected):
+	switch code {
+	case protocol.CodeNotConnected:
 		meaning = "nobody is connected"
-	case errors.Is(err, client.ErrPermissionDenied):
+	case protocol.CodePermissionDenied:
 		meaning = "not for your groups"
 	}
 	element := js.Global().Get("document").Call("createElement", "code")
