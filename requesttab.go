@@ -90,10 +90,33 @@ func (q *request) tabBrowser(ctx context.Context) (b *browser, presented Key, er
 		return nil, Key{}, err
 	}
 	if sess == nil {
-		return q.browserOf(ctx, independentHierarchy)
+		b, presented, err = q.browserOf(ctx, independentHierarchy)
+		if b == nil && err == nil {
+			b, err = q.attestedByTab(ctx, presented)
+		}
+		return b, presented, err
 	}
 	b, err = q.site.lookupBrowser(ctx, sess.browser, independentHierarchy, !q.site.dropped(sess), q.now())
 	return b, sess.browser, err
+}
+
+// attestedByTab is the browser of key if the id of the request's tab was issued
+// for it, by this server: that of a session which has ended, perhaps, of which
+// nothing is stored.
+func (q *request) attestedByTab(ctx context.Context, key Key) (*browser, error) {
+	s := q.site
+	_, seq, ok := s.tabs.check(&q.scratch, q.tabHeader(), &key)
+	if !ok || seq <= s.browsers.droppedAt(key) {
+		return nil, nil
+	}
+	b, err := s.lookupBrowser(ctx, key, independentHierarchy, true, q.now())
+	if err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.slot(independentHierarchy).b = b
+	return b, nil
 }
 
 // startedHere checks the id's MAC and age.
