@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -244,6 +245,45 @@ func TestSessionEndedByAnotherServerIsNotWritten(t *testing.T) {
 		}
 		a.has(tab, ref, want)
 	}
+}
+
+// A tab outlives its session, unless DisconnectAll takes the browser's state:
+// it is not started again, whoever opened the session, and wherever it ended.
+func TestTabGoesOnWhenItsSessionEnds(t *testing.T) {
+	onEndings(t, func(t *testing.T, kind storeKind, e ending) {
+		for _, opener := range []string{"the same tab", "another tab", "a page without a guard"} {
+			var d diary
+			a := newApp(t, kind, withUsers(), withInit(func(a *app) {
+				a.site.OnStartTab(func(_ context.Context, user sojourn.UserID) error { d.add("start %s", user); return nil })
+			}))
+			b := a.browser()
+			tab := b.NewTab()
+			connect := func(ctx context.Context, _ sojourn.UserID) error { return a.site.Connect(ctx, "anna") }
+			nothing := func(context.Context, sojourn.UserID) error { return nil }
+			switch opener {
+			case "the same tab":
+				a.visit(tab, connect)
+			case "another tab":
+				a.visit(b.NewTab(), connect)
+			default:
+				a.connect(b, "anna")
+			}
+			a.visit(tab, nothing)
+			id := tab.ID()
+			e.end(a, tab)
+			d.take()
+			a.visit(tab, nothing)
+			if fresh := e.reason == sojourn.EndDisconnectAll && !strings.Contains(e.name, "keeps"); fresh {
+				d.tells(t, "start ")
+			} else if d.tells(t); tab.ID() != id {
+				t.Errorf("opened by %s, the tab has become another one", opener)
+			}
+			a.set(tab, "itab!", "x")
+			a.set(tab, "tab", "x")
+			a.has(tab, "itab!", "x")
+			a.has(tab, "tab", "x")
+		}
+	})
 }
 
 // The end of a session and the request that loads it from the store meet.

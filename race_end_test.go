@@ -57,9 +57,13 @@ func TestNoRequestThatStartsAfterTheEndIsTheUsers(t *testing.T) {
 						return func() sojourn.Store { return store }
 					}}))
 				}
-				var round, ended atomic.Int64 // the session of a round; the last whose end has returned
+				type thief struct {
+					round int64 // whose session it has the cookies of
+					*sojourntest.Browser
+				}
+				var ended atomic.Int64 // the last round whose end has returned
 				var seen atomic.Int64
-				var thieves [2]atomic.Pointer[sojourntest.Browser]
+				var thieves [2]atomic.Pointer[thief]
 				path := make([]string, len(servers))
 				for i, s := range servers {
 					path[i] = s.put(s.site.OptConnected(func(_ http.ResponseWriter, r *http.Request, user sojourn.UserID) error {
@@ -73,20 +77,17 @@ func TestNoRequestThatStartsAfterTheEndIsTheUsers(t *testing.T) {
 						return nil
 					}))
 				}
-				// Which round a request is of is in the browser that sends it: a
-				// page tells through its response's status only that it ran.
 				stop := flood(4, func(caller int) {
 					i := caller % len(servers)
 					thief := thieves[i].Load()
 					if thief == nil {
 						return
 					}
-					n, last := round.Load(), ended.Load()
-					before := thief == thieves[i].Load()
+					late := thief.round <= ended.Load()
 					var user sojourn.UserID
 					servers[i].handleUser(thief, &user)
-					if before && n <= last && n == round.Load() && user == "anna" {
-						t.Errorf("round %d: a request that started after the end is anna's", n)
+					if late && user == "anna" {
+						t.Errorf("round %d: a request that started after the end is anna's", thief.round)
 					}
 					thief.Get(path[i])
 				})
@@ -99,7 +100,7 @@ func TestNoRequestThatStartsAfterTheEndIsTheUsers(t *testing.T) {
 						for _, c := range b.Cookies() {
 							clone.SetCookie(c)
 						}
-						thieves[i].Store(clone)
+						thieves[i].Store(&thief{n, clone})
 					}
 					for start := seen.Load(); seen.Load() < start+20; {
 						a.is(b, "anna")

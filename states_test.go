@@ -376,7 +376,7 @@ func TestLongRequestWritesWhereOthersRead(t *testing.T) {
 				continue
 			}
 			synctest.Test(t, func(t *testing.T) {
-				a := newApp(t, memoryKind, withConfig(sojourn.Config{Timeouts: sojourn.Timeouts{Tab: time.Minute, Browser: 20 * time.Minute}}))
+				a := newApp(t, memoryKind, withConfig(sojourn.Config{Timeouts: sojourn.Timeouts{Tab: 5 * time.Minute, Browser: hour}}))
 				b := a.browser()
 				if connected {
 					a.connect(b, "anna")
@@ -396,13 +396,13 @@ func TestLongRequestWritesWhereOthersRead(t *testing.T) {
 						a.has(b, ref, value)
 						a.must(a.refs[ref].Unset(ctx))
 						a.has(b, ref, "")
-						time.Sleep(5 * time.Minute)
+						time.Sleep(15 * time.Minute)
 						synctest.Wait()
 						a.has(b, ref, "")
 					}
 				})
 				a.get(b, ref)
-				time.Sleep(5 * time.Minute)
+				time.Sleep(15 * time.Minute)
 				synctest.Wait()
 				a.has(b, ref, "")
 				q.release()
