@@ -128,33 +128,41 @@ func engines(ctx context.Context, args []string, out, diag io.Writer) (err error
 	}
 	var rows []row
 	for kind := range strings.SplitSeq(*on, ",") {
-		for _, c := range comparisons {
-			if !slices.Contains(strings.Split(*only, ","), c.name) {
-				continue
-			}
-			began := time.Now()
-			fmt.Fprintf(diag, "%s, %s … ", c.name, kind)
-			found, err := measure(ctx, kind, sz, c.run)
-			if err != nil {
-				fmt.Fprintln(diag)
-				return fmt.Errorf("%s, %s: %w", c.name, kind, err)
-			}
-			fmt.Fprintf(diag, "%v\n", time.Since(began).Round(100*time.Millisecond))
-			for _, r := range found {
-				r.command = fmt.Sprintf("%s -only %s -engine %s", command, c.name, kind)
-				rows = append(rows, r)
-			}
+		found, err := measure(ctx, kind, sz, strings.Split(*only, ","), diag)
+		if err != nil {
+			return fmt.Errorf("%s: %w", kind, err)
+		}
+		for _, r := range found {
+			r.command = fmt.Sprintf("%s -only %s -engine %s", command, r.command, kind)
+			rows = append(rows, r)
 		}
 	}
 	return markdown(out, rows, *quick)
 }
 
-// measure measures something on an engine of its own.
-func measure(ctx context.Context, kind string, sz size, run func(context.Context, *engine, size) ([]row, error)) (rows []row, err error) {
+// measure measures these things on an engine of its own.
+func measure(ctx context.Context, kind string, sz size, only []string, diag io.Writer) (rows []row, err error) {
 	e, err := newEngine(kind)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, e.end()) }()
-	return run(ctx, e, sz)
+	for _, c := range comparisons {
+		if !slices.Contains(only, c.name) {
+			continue
+		}
+		began := time.Now()
+		fmt.Fprintf(diag, "%s, %s … ", c.name, kind)
+		found, err := c.run(ctx, e, sz)
+		if err != nil {
+			fmt.Fprintln(diag)
+			return nil, fmt.Errorf("%s: %w", c.name, err)
+		}
+		fmt.Fprintf(diag, "%v\n", time.Since(began).Round(100*time.Millisecond))
+		for _, r := range found {
+			r.command = c.name
+			rows = append(rows, r)
+		}
+	}
+	return rows, nil
 }
