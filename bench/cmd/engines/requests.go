@@ -9,6 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -96,9 +100,9 @@ func ratios(rounds [][]time.Duration, i, base int) (all []float64) {
 }
 
 // asking is a connected user's page.
-func asking(s *server) side {
+func asking(s *server, page *url.URL) side {
 	i := 0
-	return side{"a connected user's page", func() (func() error, error) {
+	return side{"a connected user's " + page.Path, func() (func() error, error) {
 		i++
 		user := fmt.Sprintf("user-%d", i)
 		cookies, err := s.connect(user, i)
@@ -109,7 +113,7 @@ func asking(s *server) side {
 		if err != nil {
 			return nil, err
 		}
-		w, r := newWriter(), request(pagePath, cookies, tab, i)
+		w, r := newWriter(), request(page, cookies, tab, i)
 		return func() error {
 			ok, err := s.accepts(w, r, user)
 			if err == nil && !ok {
@@ -175,7 +179,7 @@ func requests(ctx context.Context, e *engine, sz size) (rows []row, err error) {
 	}
 	for _, callers := range []int{1, 4, 16} {
 		before := servers[0].store.sessions.Load()
-		rounds, err := compare(ctx, sz, callers, asking(servers[0]), bare)
+		rounds, err := compare(ctx, sz, callers, asking(servers[0], pagePath), bare)
 		if err != nil {
 			return nil, err
 		}
@@ -193,12 +197,78 @@ func requests(ctx context.Context, e *engine, sz size) (rows []row, err error) {
 		}
 		rows = append(rows, r)
 	}
-	return rows, nil
+	return append(rows, e.cost(ctx, sz, servers[0])...), nil
+}
+
+// cost is what a request costs the engine's processor, if that can be known.
+func (e *engine) cost(ctx context.Context, sz size, s *server) []row {
+	var calls []func() error
+	n := 0
+	asks := asking(s, pagePath)
+	for range 16 {
+		call, err := asks.caller()
+		if err != nil {
+			return nil
+		}
+		calls = append(calls, call)
+	}
+	before, ok := e.cpu(ctx)
+	asked := s.store.sessions.Load()
+	for range sz.rounds {
+		if _, err := together(calls, sz.slice); err != nil {
+			return nil
+		}
+	}
+	after, still := e.cpu(ctx)
+	if n = int(s.store.sessions.Load() - asked); !ok || !still || n == 0 {
+		return nil
+	}
+	return []row{{
+		what:     fmt.Sprintf("the engine's CPU for a connected request, strict, %s, 16 at a time", e.title()),
+		measured: short((after - before) / time.Duration(n)),
+	}}
+}
+
+// cpu is the time that the engine's processes have worked: those that are there
+// now.
+func (e *engine) cpu(ctx context.Context) (sum time.Duration, ok bool) {
+	var pids []int64
+	if e.redis != nil {
+		pid, err := e.info(ctx, "server", "process_id:")
+		if err != nil {
+			return 0, false
+		}
+		pids = append(pids, pid)
+	} else {
+		rows, err := e.pool.Query(ctx, `select pid::bigint from pg_stat_activity where application_name = 'sojourn'`)
+		if err != nil {
+			return 0, false
+		}
+		if pids, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
+			return 0, false
+		}
+	}
+	for _, pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, rest, found := strings.Cut(string(text), ") ")
+		fields := strings.Fields(rest)
+		if err != nil || !found || len(fields) < 13 {
+			return 0, false
+		}
+		for _, ticks := range fields[11:13] { // user and system
+			n, err := strconv.Atoi(ticks)
+			if err != nil {
+				return 0, false
+			}
+			sum += time.Duration(n) * (10 * time.Millisecond)
+		}
+	}
+	return sum, true
 }
 
 // warm compares requests of connected users that are answered from memory with
 // a page that asks nobody.
-func warm(ctx context.Context, e *engine, sz size) ([]row, error) {
+func warm(ctx context.Context, e *engine, sz size) (rows []row, err error) {
 	servers, closeAll, err := e.newServers(ctx, 1, "warm", time.Minute)
 	if err != nil {
 		return nil, err
@@ -217,27 +287,34 @@ func warm(ctx context.Context, e *engine, sz size) ([]row, error) {
 			return nil
 		}, nil
 	}}
-	guarded := asking(s)
-	asked, calls := int64(0), 0
+	current, guarded := asking(s, currentPath), asking(s, pagePath)
+	asked, calls := int64(-1), 0
 	counting := side{guarded.name, func() (func() error, error) {
 		call, err := guarded.caller()
 		asked = s.store.sessions.Load()
 		return func() error { calls++; return call() }, err
 	}}
-	rounds, err := compare(ctx, sz, 1, counting, bare)
+	rounds, err := compare(ctx, sz, 1, bare, current, counting)
 	if err != nil {
 		return nil, err
 	}
 	asked = s.store.sessions.Load() - asked
-	var over []time.Duration
-	for _, r := range rounds {
-		over = append(over, r[0]-r[1])
+	for i, what := range []string{"", "CurrentUser", "Connected"} {
+		if i == 0 {
+			continue
+		}
+		var over []time.Duration
+		for _, r := range rounds {
+			over = append(over, r[i]-r[0])
+		}
+		half := percentile(over, 0.5)
+		rows = append(rows, row{
+			what: fmt.Sprintf("connected request, MaxStaleness, warm, %s, %s: over the bare page", what, e.title()),
+			measured: fmt.Sprintf("%s (the bare page: %s); the engine was asked %d times in %s requests",
+				short(half), short(percentile(column(rounds, 0), 0.5)), asked, count(calls)),
+		}.reaching("1 µs, no I/O", half <= time.Microsecond && asked < int64(calls)/1000+5))
 	}
-	half := percentile(over, 0.5)
-	return []row{row{
-		what:     "connected request, MaxStaleness, warm, " + e.title() + ": over the bare page",
-		measured: fmt.Sprintf("%s; the engine was asked %d times in %s requests", short(half), asked, count(calls)),
-	}.reaching("1 µs, no I/O", half <= time.Microsecond && asked < int64(calls)/1000+5)}, nil
+	return rows, nil
 }
 
 // until waits until something is so.

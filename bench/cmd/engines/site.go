@@ -58,8 +58,17 @@ func (e *engine) newServer(ctx context.Context, name string, staleness, idle tim
 	})
 	s := &server{Site: site, store: c}
 	s.Handler = site.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == pagePath.Path {
+		switch r.URL.Path {
+		case pagePath.Path:
 			page.ServeHTTP(w, r)
+			return
+		case currentPath.Path:
+			user, err := site.CurrentUser(r.Context())
+			if err != nil || user == sojourn.Nobody {
+				http.Error(w, fmt.Sprint(err), http.StatusInternalServerError)
+				return
+			}
+			io.WriteString(w, string(user))
 			return
 		}
 		if err := site.Connect(r.Context(), sojourn.UserID(r.URL.Path[1:])); err != nil {
@@ -87,7 +96,10 @@ func (e *engine) newServers(ctx context.Context, n int, name string, staleness t
 	return all, closeAll, nil
 }
 
-var pagePath = &url.URL{Path: "/page"}
+var (
+	pagePath    = &url.URL{Path: "/page"}    // guarded by Connected
+	currentPath = &url.URL{Path: "/current"} // asks for the user, without a guard
+)
 
 // request is what a browser sends, with the headers that they have.
 func request(u *url.URL, cookies, tab string, i int) *http.Request {
