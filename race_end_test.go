@@ -94,7 +94,6 @@ func TestNoRequestThatStartsAfterTheEndIsTheUsers(t *testing.T) {
 				for n := int64(1); n <= 15; n++ {
 					b := a.browser()
 					a.connect(b, "anna")
-					round.Store(n) // before anybody has its cookies
 					for i, s := range servers {
 						clone := sojourntest.NewBrowser(t, s)
 						for _, c := range b.Cookies() {
