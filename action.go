@@ -51,6 +51,8 @@ func (q *queue[F]) all() []F {
 	return nil
 }
 
+func (q *queue[F]) any() bool { return len(q.all()) > 0 }
+
 // OnStartTab adds an action that runs when a tab starts, in the first guarded
 // request of it and in Connect; user may be Nobody. It carries over
 // on_start_process.

@@ -290,6 +290,7 @@ func (s *Site) dropBrowsers(ctx context.Context, keys ...Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
+	ctx = context.WithoutCancel(ctx) // their sessions have ended: the client may go
 	now := nowMillis()
 	m := siteMessage{Kind: messageDropped}
 	for _, key := range keys {

@@ -226,7 +226,10 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 
 // openActions runs what runs when a session has opened.
 func (q *request) openActions(ctx context.Context, user UserID) error {
-	if err := runUser(&q.site.actions.open, ctx, user); err != nil {
+	q.mu.Lock()
+	sess := q.sess
+	q.mu.Unlock()
+	if err := runUser(&q.site.actions.open, within(ctx, sess), user); err != nil {
 		return err
 	}
 	tab, err := q.currentTab(ctx)
@@ -236,12 +239,13 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	if err != nil {
 		return err
 	}
-	if err := q.site.actions.startTab(ctx, user); err != nil {
+	if err := q.site.actions.startTab(within(ctx, startOf{q}), user); err != nil {
 		return err
 	}
 	q.tabStarted(tab.id)
 	q.mu.Lock()
-	sess, guarded := q.sess, q.fired.request.yes
+	guarded := q.fired.request.yes
+	sess = q.sess
 	q.mu.Unlock()
 	if sess == nil {
 		return ErrSessionEnded // an action ended it

@@ -38,7 +38,7 @@ func (s *Site) Disconnect(ctx context.Context) error {
 // close is Disconnect. It answers what it ended, also with the error of a
 // post-close action. When the session is replaced, Connect tells the tabs.
 func (q *request) close(ctx context.Context, reason EndReason) (ended []StoredSession, err error) {
-	if _, err := q.identify(ctx); err != nil {
+	if _, err := q.identify(context.WithoutCancel(ctx)); err != nil {
 		return nil, err
 	}
 	if err := runPlain(&q.site.actions.preClose, ctx); err != nil {
@@ -47,13 +47,14 @@ func (q *request) close(ctx context.Context, reason EndReason) (ended []StoredSe
 	if ended, err = q.end(ctx, reason); err != nil {
 		return nil, err
 	}
-	err = runPlain(&q.site.actions.postClose, ctx)
-	if reason == EndReplaced {
-		q.site.ended(ctx, ended, reason)
-	} else {
-		q.site.announce(ctx, ended, reason)
-	}
-	return ended, err
+	defer func() { // also when an action panics
+		if reason == EndReplaced {
+			q.site.ended(ctx, ended, reason)
+		} else {
+			q.site.announce(ctx, ended, reason)
+		}
+	}()
+	return ended, runPlain(&q.site.actions.postClose, ctx)
 }
 
 // end ends the request's session, or the anonymous state of its browser, and
@@ -104,10 +105,11 @@ func (q *request) becomeNobody(deleteCookie bool) {
 	})
 }
 
-// endSession ends one session, in the store first, then here.
+// endSession ends one session, in the store first, then here. An end goes on
+// when the client that asked for it has gone away.
 func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndReason) ([]StoredSession, error) {
 	mark := s.users.mark(user)
-	ended, left, err := s.store.EndSession(ctx, key, reason)
+	ended, left, err := s.store.EndSession(context.WithoutCancel(ctx), key, reason)
 	if err != nil {
 		s.doubt.Add(1)
 		return nil, wrap("ending the session", err)
@@ -132,7 +134,7 @@ func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndR
 // Outside a request it works with OfUser, and returns ErrNoRequest without.
 // With nobody connected and no OfUser it does nothing and returns nil. Errors
 // are those of Disconnect. It carries over disconnect_all.
-func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) error {
+func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) (err error) {
 	var o disconnectAllOptions
 	for _, opt := range opts {
 		opt(&o)
@@ -144,7 +146,7 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 	user := o.user
 	var own *session
 	if q != nil {
-		if own, err = q.identify(ctx); err != nil {
+		if own, err = q.identify(context.WithoutCancel(ctx)); err != nil {
 			return err
 		}
 	}
@@ -173,30 +175,32 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) e
 	if ownEnded {
 		q.becomeNobody(own.state.Load()&stateReplaced == 0)
 	}
+	defer func() { // also when an action panics
+		s.announce(ctx, ended, EndDisconnectAll)
+		if !o.keepIndependent {
+			keys := make([]Key, 0, len(ended))
+			for i := range ended {
+				keys = append(keys, ended[i].Browser)
+			}
+			err = errors.Join(err, s.dropBrowsers(ctx, keys...))
+			if ownEnded {
+				q.forgetBrowser(own.browser)
+			}
+		}
+		if ownEnded && !o.withoutRestart {
+			q.w.edit(func(h http.Header) { h.Set(protocol.RestartHeader, "1") })
+		}
+	}()
 	if !o.hasUser {
-		err = runPlain(&s.actions.postClose, ctx)
+		return runPlain(&s.actions.postClose, ctx)
 	}
-	s.announce(ctx, ended, EndDisconnectAll)
-	if !o.keepIndependent {
-		keys := make([]Key, 0, len(ended))
-		for i := range ended {
-			keys = append(keys, ended[i].Browser)
-		}
-		err = errors.Join(err, s.dropBrowsers(ctx, keys...))
-		if ownEnded {
-			q.forgetBrowser(own.browser)
-		}
-	}
-	if ownEnded && !o.withoutRestart {
-		q.w.edit(func(h http.Header) { h.Set(protocol.RestartHeader, "1") })
-	}
-	return err
+	return nil
 }
 
 // endUser ends all sessions of a user.
 func (s *Site) endUser(ctx context.Context, user UserID) ([]StoredSession, error) {
 	mark := s.users.mark(user)
-	ended, err := s.store.EndUser(ctx, user, EndDisconnectAll)
+	ended, err := s.store.EndUser(context.WithoutCancel(ctx), user, EndDisconnectAll)
 	if err != nil {
 		s.doubt.Add(1)
 		return nil, wrap("ending the user's sessions", err)

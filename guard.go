@@ -214,7 +214,7 @@ func (g *guard) enter(ctx context.Context, q *request) (UserID, error) {
 	if err != nil {
 		return Nobody, err
 	}
-	if err := q.once(&q.fired.request, func() error { return runUser(&s.actions.request, ctx, user) }); err != nil {
+	if err := q.once(ctx, &q.fired.request, s.actions.request.any(), func(ctx context.Context) error { return runUser(&s.actions.request, ctx, user) }); err != nil {
 		return Nobody, err
 	}
 	if user, err = q.user(ctx); err != nil { // an action may connect or disconnect
@@ -231,7 +231,7 @@ func (g *guard) enter(ctx context.Context, q *request) (UserID, error) {
 	if err := g.admit(ctx, q, user); err != nil {
 		return Nobody, err
 	}
-	err = q.once(&q.fired.stage, func() error {
+	err = q.once(ctx, &q.fired.stage, s.actions.connected.any() || s.actions.unconnected.any(), func(ctx context.Context) error {
 		if user == Nobody {
 			return runPlain(&s.actions.unconnected, ctx)
 		}
@@ -277,13 +277,11 @@ func (q *request) user(ctx context.Context) (UserID, error) {
 	if sess.opened() {
 		return sess.user, nil
 	}
-	leave, ok := q.begin(&q.opening)
-	if !ok { // a guard inside an open-session action
+	if inside(ctx, sess) {
 		return sess.user, nil
 	}
-	defer leave()
 	err = q.site.opening.do(ctx, sess, sess.opened, func() error {
-		if err := runUser(&q.site.actions.open, ctx, sess.user); err != nil {
+		if err := runUser(&q.site.actions.open, within(ctx, sess), sess.user); err != nil {
 			return err
 		}
 		sess.state.Or(stateOpened)
@@ -293,45 +291,6 @@ func (q *request) user(ctx context.Context) (UserID, error) {
 		return Nobody, err
 	}
 	return q.user(ctx) // whoever it is after the actions
-}
-
-// begin marks that starting actions of the request are running, until leave; it
-// answers false if they are already: a guard inside them does not run them.
-func (q *request) begin(running *bool) (leave func(), ok bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if *running {
-		return nil, false
-	}
-	*running = true
-	return func() {
-		q.mu.Lock()
-		*running = false
-		q.mu.Unlock()
-	}, true
-}
-
-// once runs request-level actions unless they ran in this request. If they
-// failed, no guard of the request lets anybody in any more.
-func (q *request) once(fired *fired, f func() error) error {
-	q.mu.Lock()
-	if fired.yes {
-		defer q.mu.Unlock()
-		if fired.err != nil {
-			return *fired.err
-		}
-		return nil
-	}
-	fired.yes = true
-	q.mu.Unlock()
-	err := f()
-	if err != nil {
-		failed := err // a copy, so that err need not be on the heap
-		q.mu.Lock()
-		fired.err = &failed
-		q.mu.Unlock()
-	}
-	return err
 }
 
 // admit tells whether the user may come in; if not, the request is a denied one.
@@ -382,7 +341,8 @@ func (q *request) deny(ctx context.Context, err error) error {
 	if sess, serr := q.current(ctx); serr == nil && sess != nil {
 		user = sess.user
 	}
-	aerr := q.once(&q.fired.denied, func() error { return runUser(&q.site.actions.denied, ctx, user) })
+	actions := &q.site.actions.denied
+	aerr := q.once(ctx, &q.fired.denied, actions.any(), func(ctx context.Context) error { return runUser(actions, ctx, user) })
 	if aerr != nil {
 		return aerr
 	}

@@ -2,8 +2,72 @@ package sojourn
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
+
+// firedActions says which request-level actions have fired; stage stands for
+// connected-request or unconnected-request.
+type firedActions struct{ request, stage, denied fired }
+
+type fired struct {
+	yes bool
+	run *actionRun // nil: there was nothing to run
+}
+
+// actionRun is one run of actions.
+type actionRun struct {
+	ended chan struct{}
+	err   error // how they failed; to be read when they have ended
+}
+
+var errActionPanicked = errors.New("sojourn: an action of this request panicked")
+
+// once runs request-level actions unless they ran in this request; a guard
+// beside the one that runs them waits for it, one inside them does not. If they
+// failed, no guard of the request lets anybody in any more.
+func (q *request) once(ctx context.Context, x *fired, some bool, f func(context.Context) error) error {
+	q.mu.Lock()
+	first := !x.yes
+	x.yes = true
+	if first && some {
+		x.run = &actionRun{make(chan struct{}), errActionPanicked}
+	}
+	run := x.run
+	q.mu.Unlock()
+	switch {
+	case run == nil:
+		return nil
+	case first:
+		defer close(run.ended)
+		run.err = f(within(ctx, run))
+		return run.err
+	}
+	select {
+	case <-run.ended:
+		return run.err
+	default:
+	}
+	if inside(ctx, run) {
+		return nil
+	}
+	select {
+	case <-run.ended:
+		return run.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// insideOf marks the context of actions by what they belong to: a guard inside
+// them does not wait for their end.
+type insideOf struct{ what any }
+
+func within(ctx context.Context, what any) context.Context {
+	return context.WithValue(ctx, insideOf{what}, true)
+}
+
+func inside(ctx context.Context, what any) bool { return ctx.Value(insideOf{what}) != nil }
 
 // onceTable runs the starting actions of a session or tab in one request at a
 // time: the others wait, and run them themselves if they failed.

@@ -34,8 +34,6 @@ type request struct {
 	tab        requestTab
 	scratch    tabScratch
 	fired      firedActions
-	opening    bool      // open-session actions are running
-	starting   bool      // start actions of the tab are running
 	tabLine    [1]string // the response's header
 }
 
@@ -46,15 +44,6 @@ type requestTab struct {
 	announce bool // the response has to carry the id
 	id       string
 	t        *tab // nil as long as the browser is not known
-}
-
-// firedActions says which request-level actions have fired; stage stands for
-// connected-request or unconnected-request.
-type firedActions struct{ request, stage, denied fired }
-
-type fired struct {
-	yes bool
-	err *error // how it failed
 }
 
 func (q *request) isForced() bool {

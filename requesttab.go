@@ -252,10 +252,12 @@ func (q *request) startTab(ctx context.Context, user UserID) error {
 				return err
 			}
 		}
-		if ok, err := q.runStartTab(ctx, user, tab); !ok || err != nil {
+		if inside(ctx, startOf{q}) {
+			return nil
+		}
+		if err := q.runStartTab(ctx, user, tab); err != nil {
 			return err
 		}
-		q.tabStarted(tab.id)
 	}
 	q.announceTab()
 	return nil
@@ -279,28 +281,40 @@ func (q *request) tabStarted(id string) {
 	}
 }
 
-// runStartTab runs the start actions of a tab: in one request at a time if
-// others know the tab too. It answers false inside these actions.
-func (q *request) runStartTab(ctx context.Context, user UserID, tab requestTab) (bool, error) {
+// startOf stands for the start of a request's tab.
+type startOf struct{ *request }
+
+// runStartTab runs the start actions of a tab: in one guard at a time, also of
+// another request if that knows the tab, too.
+func (q *request) runStartTab(ctx context.Context, user UserID, tab requestTab) error {
 	actions := &q.site.actions
-	if len(actions.start.all()) == 0 {
-		return true, nil
+	if !actions.start.any() {
+		q.tabStarted(tab.id)
+		return nil
 	}
-	leave, ok := q.begin(&q.starting)
-	if !ok {
-		return false, nil
+	var key any = startOf{q}
+	done := func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return q.tab.started || q.tab.id != tab.id
 	}
-	defer leave()
-	if tab.t == nil {
-		return true, actions.startTab(ctx, user)
+	if tab.t != nil {
+		key, done = tab.t, tab.t.isStarted
 	}
-	return true, q.site.opening.do(ctx, tab.t, tab.t.isStarted, func() error {
-		err := actions.startTab(ctx, user)
+	err := q.site.opening.do(ctx, key, done, func() error {
+		err := actions.startTab(within(ctx, startOf{q}), user)
 		if err == nil {
-			tab.t.setStarted()
+			q.tabStarted(tab.id)
+			if tab.t != nil {
+				tab.t.setStarted()
+			}
 		}
 		return err
 	})
+	if err == nil {
+		q.tabStarted(tab.id)
+	}
+	return err
 }
 
 // newTab gives the request's tab an id.

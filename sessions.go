@@ -85,6 +85,7 @@ func (s *Site) known(st *StoredSession) *session {
 // Disconnect. It returns ErrNoSuchSession if the user has no session of that
 // id.
 func (s *Site) EndSession(ctx context.Context, user UserID, id SessionID) error {
+	ctx = context.WithoutCancel(ctx) // an end goes on when the client has gone away
 	stored, err := s.store.Sessions(ctx, user)
 	if err != nil {
 		return wrap("looking for the session", err)

@@ -6,7 +6,7 @@ import "sync"
 // and what is known of persistent ones. The zero value is an empty state.
 type values struct {
 	mu    sync.Mutex
-	dead  bool // the state has gone; nothing may be written to it any more
+	dead  bool  // the state has gone; nothing may be written to it any more
 	drops int32 // how many removals of every persistent value are under way
 	seq   int64
 	slots map[int32]*slot
