@@ -140,7 +140,7 @@ func (s *Site) expect(ctx context.Context, q *request) (done func(), err error) 
 		return func() {}, nil
 	}
 	if s.shared() {
-		if err := s.publish(ctx, siteMessage{Kind: messageExpect, Browser: e.browser[:], Tab: e.tab}); err != nil {
+		if err := s.publish(context.WithoutCancel(ctx), siteMessage{Kind: messageExpect, Browser: e.browser[:], Tab: e.tab}); err != nil {
 			return nil, err
 		}
 	}
