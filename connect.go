@@ -100,8 +100,7 @@ func (s *Site) Connect(ctx context.Context, user UserID, opts ...ConnectOption) 
 // servers cannot be told undoes neither: they will find out by themselves.
 func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSession, connected bool) {
 	n := liveNotice{keys: ownKeys(ended), reason: string(EndDisconnect), except: q.except()}
-	q.mu.Lock()
-	if sess := q.sess; connected && sess != nil {
+	if sess := q.sess.Load(); connected && sess != nil {
 		n.reason = protocol.ReasonConnected
 		n.keys = append(n.keys, sess.browser)
 		if n.except.browser != (Key{}) && n.except.browser != sess.browser { // a cookie that had to be replaced
@@ -109,7 +108,6 @@ func (s *Site) tellConnected(ctx context.Context, q *request, ended []StoredSess
 		}
 		n.session, n.user = sess.key, sess.user
 	}
-	q.mu.Unlock()
 	if len(n.keys) == 0 {
 		return
 	}
@@ -212,7 +210,8 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		}
 	}
 	q.mu.Lock()
-	q.identified, q.sess, q.gone = true, e, nil
+	q.belongs(e)
+	q.gone = nil
 	q.mu.Unlock()
 	keep := s.timeouts.absolute
 	if o.atBrowserExit {
@@ -226,9 +225,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 
 // openActions runs what runs when a session has opened.
 func (q *request) openActions(ctx context.Context, user UserID) error {
-	q.mu.Lock()
-	sess := q.sess
-	q.mu.Unlock()
+	sess := q.sess.Load()
 	if err := runUser(&q.site.actions.open, within(ctx, sess), user); err != nil {
 		return err
 	}
@@ -245,7 +242,7 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	q.tabStarted(tab.id)
 	q.mu.Lock()
 	guarded := q.fired.request.yes
-	sess = q.sess
+	sess = q.sess.Load()
 	q.mu.Unlock()
 	if sess == nil {
 		return ErrSessionEnded // an action ended it

@@ -61,7 +61,7 @@ func (q *request) close(ctx context.Context, reason EndReason) (ended []StoredSe
 // makes the request nobody's.
 func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSession, err error) {
 	q.mu.Lock()
-	sess := q.sess
+	sess := q.sess.Load()
 	if sess == nil {
 		sess = q.gone
 	}
@@ -90,7 +90,8 @@ func (q *request) becomeNobody(deleteCookie bool) {
 	s := q.site
 	q.vals.reset()
 	q.mu.Lock()
-	q.identified, q.sess, q.gone = true, nil, nil
+	q.belongs(nil)
+	q.gone = nil
 	q.loose = nil
 	*q.slot(anonymousHierarchy) = requestBrowser{hierarchy: anonymousHierarchy, asked: true}
 	q.mu.Unlock()

@@ -196,14 +196,8 @@ func plain(err error) error {
 
 // force makes the request nobody's until the function it returns is called.
 func (q *request) force() (undo func()) {
-	q.mu.Lock()
-	q.forced++
-	q.mu.Unlock()
-	return func() {
-		q.mu.Lock()
-		q.forced--
-		q.mu.Unlock()
-	}
+	q.forced.Add(1)
+	return func() { q.forced.Add(-1) }
 }
 
 // enter runs what comes before a guarded handler, in the order that

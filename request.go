@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sojourn-go/sojourn/internal/cookie"
@@ -20,21 +21,23 @@ type request struct {
 	r    *http.Request
 	w    writer
 
-	mu         sync.Mutex // guards what follows; never held during I/O or callbacks
-	time       int64      // when somebody first asked, in Unix milliseconds
-	quiet      bool       // it is no use of the session; set before anybody asks
-	forced     int        // how many guards with ForceUnconnected we are in
-	identified bool
-	sess       *session // the session, if a user is connected
-	gone       *session // a session whose user is no more, not closed yet
-	browsers   []requestBrowser
-	first      [1]requestBrowser // room for the first of browsers
-	vals       values            // of RequestScope
-	loose      map[Scope]*values // of scopes that have nothing to hold on to in this request
-	tab        requestTab
-	scratch    tabScratch
-	fired      firedActions
-	tabLine    [1]string // the response's header
+	// Everything asks for these, so they are read without mu.
+	forced     atomic.Int32            // how many guards with ForceUnconnected we are in
+	identified atomic.Bool             // sess is known
+	sess       atomic.Pointer[session] // the session, if a user is connected
+
+	mu       sync.Mutex // guards what follows; never held during I/O or callbacks
+	quiet    bool       // it is no use of the session; set before anybody asks
+	time     int64      // when somebody first asked, in Unix milliseconds
+	gone     *session   // a session whose user is no more, not closed yet
+	browsers []requestBrowser
+	first    [1]requestBrowser // room for the first of browsers
+	vals     values            // of RequestScope
+	loose    map[Scope]*values // of scopes that have nothing to hold on to in this request
+	tab      requestTab
+	scratch  tabScratch
+	fired    firedActions
+	tabLine  [1]string // the response's header
 }
 
 // requestTab is the tab of a request.
@@ -46,10 +49,12 @@ type requestTab struct {
 	t        *tab // nil as long as the browser is not known
 }
 
-func (q *request) isForced() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.forced > 0
+func (q *request) isForced() bool { return q.forced.Load() > 0 }
+
+// belongs makes the request one of sess, or nobody's; q.mu is held.
+func (q *request) belongs(sess *session) {
+	q.sess.Store(sess)
+	q.identified.Store(true)
 }
 
 // now is the time of the request.
@@ -69,24 +74,20 @@ func (q *request) nowLocked() int64 {
 // identify finds out whose request this is: once, at the first question. A
 // session whose user is no more counts as none, until somebody closes it.
 func (q *request) identify(ctx context.Context) (sess *session, err error) {
-	q.mu.Lock()
-	if q.identified {
-		defer q.mu.Unlock()
-		return q.sess, nil
+	if q.identified.Load() {
+		return q.sess.Load(), nil
 	}
-	now := q.nowLocked()
-	q.mu.Unlock()
-
-	sess, gone, err := q.lookup(ctx, now)
+	sess, gone, err := q.lookup(ctx, q.now())
 	if err != nil {
 		return nil, err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.identified {
-		q.identified, q.sess, q.gone = true, sess, gone
+	if !q.identified.Load() {
+		q.belongs(sess)
+		q.gone = gone
 	}
-	return q.sess, nil
+	return q.sess.Load(), nil
 }
 
 // lookup is the session that the request's cookie names.
@@ -141,9 +142,12 @@ func (s *Site) lookup(ctx context.Context, key Key, now int64) (*session, error)
 func (s *Site) load(ctx context.Context, key Key, now int64) (*session, error) {
 	for {
 		e, epoch := s.sessions.get(&key)
-		fresh := s.store.Fresh()
 		doubt := s.doubt.Load()
-		at := s.clock()
+		at := int64(0)
+		fresh := s.store.Fresh()
+		if fresh != Forever {
+			at = s.clock()
+		}
 		if e == nil || e.trust.Load() != doubt ||
 			fresh != Forever && at >= e.asked.Load()+fresh.Milliseconds() {
 			st, err := s.store.Session(ctx, key)

@@ -258,6 +258,8 @@ func (q *request) startTab(ctx context.Context, user UserID) error {
 		if err := q.runStartTab(ctx, user, tab); err != nil {
 			return err
 		}
+	} else if !tab.announce {
+		return nil
 	}
 	q.announceTab()
 	return nil
