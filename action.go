@@ -78,8 +78,9 @@ func (s *Site) OnStartUnconnectedTab(f func(ctx context.Context) error) {
 	s.actions.start.add(startAction{unconnected: f})
 }
 
-// OnRequest adds an action that runs first in every guarded request; user may
-// be Nobody. It carries over on_request.
+// OnRequest adds an action that runs first in every guarded request, once
+// however many guards there are; user may be Nobody. It carries over
+// on_request.
 func (s *Site) OnRequest(f func(ctx context.Context, user UserID) error) { s.actions.request.add(f) }
 
 // OnConnectedRequest adds an action that runs before the handler in every
@@ -107,17 +108,22 @@ func (s *Site) OnDeniedRequest(f func(ctx context.Context, user UserID) error) {
 func (s *Site) OnOpenSession(f func(ctx context.Context, user UserID) error) { s.actions.open.add(f) }
 
 // OnPreCloseSession adds an action that runs in Disconnect, DisconnectAll and
-// Connect before the session ends, while its state can still be read. When it
-// fails the session stays. It carries over on_pre_close_session.
+// Connect before the session ends, while its state can still be read, and in
+// the request that finds its user gone. When it fails the session stays. Of
+// sessions that end otherwise only OnSessionEnd tells. It carries over
+// on_pre_close_session.
 func (s *Site) OnPreCloseSession(f func(ctx context.Context) error) { s.actions.preClose.add(f) }
 
-// OnPostCloseSession adds an action that runs in Disconnect, DisconnectAll and
-// Connect when the session has ended. It carries over on_post_close_session.
+// OnPostCloseSession adds an action that runs where those of OnPreCloseSession
+// do, when the session has ended. When it fails the session has ended all the
+// same. It carries over on_post_close_session.
 func (s *Site) OnPostCloseSession(f func(ctx context.Context) error) { s.actions.postClose.add(f) }
 
 // OnSessionEnd adds an action that runs for every session that ends, for any
 // reason, once on the whole site: on the server that ended it, when it has
-// ended, in the request that ended it or in none.
+// ended, in the request that ended it or in none. session is as the store has
+// it; Current and Tabs are not set. It is ours: Os_session's actions at closing
+// do not run for sessions that end elsewhere.
 func (s *Site) OnSessionEnd(f func(ctx context.Context, session SessionInfo, reason EndReason)) {
 	s.actions.end.add(f)
 }

@@ -11,18 +11,19 @@ import (
 )
 
 // UserID names a user of the application: any non-empty string it chooses.
-// It carries over Os_types.User.id; UserID.Int64 is the inverse of IntUser.
+// "" is Nobody. It carries over Os_types.User.id; UserID.Int64 is the inverse of IntUser.
 type UserID = protocol.UserID
 
-// Nobody is the UserID when no user is connected.
+// Nobody is the UserID when no user is connected. It stands for None where
+// Os_session has a User.id option.
 const Nobody UserID = protocol.Nobody
 
 // IntUser is the UserID of a user whom the application knows by number: 42
 // gives "42". Its inverse is the method UserID.Int64.
 func IntUser(n int64) UserID { return protocol.IntUser(n) }
 
-// Group is a group of users, such as "admins". It carries over
-// Os_types.Group.t.
+// Group is a group of users, such as "admins": a name that Config.Groups
+// understands. It carries over Os_types.Group.t.
 type Group string
 
 // Config is what New makes a Site of. The zero Config is a site in memory
@@ -32,9 +33,9 @@ type Config struct {
 	// Default: memory only.
 	Store Store
 
-	// Users says whether a user still exists. It is asked by Connect and on
-	// every request of a connected user, so it should answer from a cache or
-	// an index. When it answers false the session ends; when it fails the
+	// Users says whether a user still exists. It is asked by Connect and in
+	// every request of a connected user that asks who that is, so it should
+	// answer from a cache or an index. When it answers false the session ends; when it fails the
 	// request fails. Default: every id exists.
 	Users func(ctx context.Context, user UserID) (exists bool, err error)
 
@@ -67,9 +68,12 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 
 	// ErrorHandler answers a request whose guard or handler returned an
-	// error. What is under Path answers by itself, as clients expect. Default: 401 when nobody is connected, 403 for
-	// ErrPermissionDenied, else 500 with the error in the log and not in the
-	// body; as JSON for callers that ask for it.
+	// error, and one of a foreign origin. What is under Path answers by
+	// itself, as clients expect. Default: 401 for ErrNotConnected and
+	// ErrSessionEnded, 403 for ErrPermissionDenied and foreign origins, 503
+	// with Retry-After for ErrUnavailable, the status of a protocol.Error's
+	// code, else 500; as JSON for callers that ask for it. What is answered
+	// with 500 or more is logged, and its text is not in the body.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Logger gets what an operator should know. No token is ever logged.
@@ -77,7 +81,8 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// CookieConfig says how a site's cookies look.
+// CookieConfig says how a site's cookies look. All are HttpOnly, with Path=/
+// and no Domain. The zero CookieConfig is that of production.
 type CookieConfig struct {
 	// Name is the stem of the cookies' names: __Host-<Name>,
 	// __Host-<Name>-browser and __Host-<Name>-<hierarchy>. Default: "sojourn".
@@ -91,7 +96,8 @@ type CookieConfig struct {
 	SameSite http.SameSite
 }
 
-// Timeouts say how long things live. The precision is a millisecond.
+// Timeouts say how long things live. The precision is a millisecond; New
+// returns an error for less, and for a negative Tab or Browser.
 type Timeouts struct {
 	// Idle ends a session with no request for this long. Default: 14 days;
 	// negative: never.
@@ -110,7 +116,8 @@ type Timeouts struct {
 	Browser time.Duration
 }
 
-// Limits say how much can be held.
+// Limits say how much can be held. New returns an error for a negative one
+// other than SessionsPerUser.
 type Limits struct {
 	// SessionsPerUser: when a user connects once more, the least recently
 	// used session ends. Default: 50; negative: no limit.

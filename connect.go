@@ -18,8 +18,9 @@ type ConnectOption func(*connectOptions)
 
 type connectOptions struct{ atBrowserExit bool }
 
-// ExpireAtBrowserExit makes the session's cookie go when the browser exits.
-// It carries over ~expire:true.
+// ExpireAtBrowserExit makes the session's cookie go when the browser exits: it
+// has neither Max-Age nor Expires. Without it the cookie lasts until the
+// session's absolute end, at most 400 days. It carries over ~expire:true.
 func ExpireAtBrowserExit() ConnectOption { return func(o *connectOptions) { o.atBrowserExit = true } }
 
 // A DisconnectAllOption changes what DisconnectAll does.
@@ -33,7 +34,8 @@ type disconnectAllOptions struct {
 }
 
 // OfUser ends the sessions of this user instead of the current user's; no
-// action at closing fires. It carries over ~userid.
+// action at closing fires. Of Nobody there are none: nothing happens. It
+// carries over ~userid.
 func OfUser(user UserID) DisconnectAllOption {
 	return func(o *disconnectAllOptions) { o.user, o.hasUser = user, true }
 }
@@ -44,8 +46,8 @@ func KeepUserIndependent() DisconnectAllOption {
 	return func(o *disconnectAllOptions) { o.keepIndependent = true }
 }
 
-// WithoutRestart does not restart this client. It carries over
-// ~with_restart:false.
+// WithoutRestart does not restart this client: the response has no header
+// Sojourn-Restart. It carries over ~with_restart:false.
 func WithoutRestart() DisconnectAllOption {
 	return func(o *disconnectAllOptions) { o.withoutRestart = true }
 }
@@ -56,10 +58,13 @@ func WithoutRestart() DisconnectAllOption {
 // If the user has Limits.SessionsPerUser sessions already, the least recently
 // used one ends.
 //
-// When Connect returned nil the session is stored: it survives a crash. It
-// returns ErrHeadersSent, ErrNoSuchUser or ErrNoRequest when nothing was
-// changed; the error of an action, and then nobody is connected unless a
-// pre-close action failed: then nothing was changed.
+// When Connect returned nil the session is stored: with a durable store it
+// survives a crash. Nothing was changed when it returns ErrNoRequest,
+// ErrHeadersSent, ErrNoSuchUser (also for Nobody), the error of Config.Users or
+// of a pre-close action, or the store's before it ended the old session. With
+// any other error, of the store, of a later action, or ErrSessionEnded when an
+// action ended the new session, nobody is connected. A handler that fails
+// after Connect has connected all the same.
 //
 // It carries over connect.
 func (s *Site) Connect(ctx context.Context, user UserID, opts ...ConnectOption) error {

@@ -17,10 +17,13 @@ import (
 // The other tabs of the browser are told.
 //
 // When it returned nil no later request, on any server, is of this session. It
-// works after the response has started, too. It returns ErrNoRequest, the
-// error of the store (then the session may be open still), of a pre-close
-// action (nothing was changed) or of a post-close action (the session has
-// ended). It carries over disconnect.
+// works after the response has started, too, and goes on when the client has
+// gone away: a context that is done does not stop it, though an action may
+// fail because of it. It returns ErrNoRequest, the error of the store (then the
+// session may be open still), of a pre-close action (nothing was changed) or of
+// a post-close action (the session has ended). When a post-close action panics,
+// the tabs are told and OnSessionEnd runs all the same. It carries over
+// disconnect.
 func (s *Site) Disconnect(ctx context.Context) error {
 	q, err := s.request(ctx)
 	if err != nil {
@@ -134,7 +137,8 @@ func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndR
 //
 // Outside a request it works with OfUser, and returns ErrNoRequest without.
 // With nobody connected and no OfUser it does nothing and returns nil. Errors
-// are those of Disconnect. It carries over disconnect_all.
+// are those of Disconnect; like it, it goes on when the client has gone away,
+// and through a panic of a post-close action. It carries over disconnect_all.
 func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) (err error) {
 	var o disconnectAllOptions
 	for _, opt := range opts {

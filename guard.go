@@ -11,7 +11,7 @@ import (
 
 // HandlerFunc is an http handler that knows the user and can fail. An error it
 // returns is answered by Config.ErrorHandler; ErrPermissionDenied makes the
-// request a denied one.
+// request a denied one. After the response has started an error is logged only.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request, user UserID) error
 
 // A GuardOption says who may come in, or what happens to those who may not.
@@ -58,19 +58,29 @@ func DenyFunc[Out any](f func(context.Context, UserID) (Out, error)) GuardOption
 func ForceUnconnected() GuardOption { return func(g *guard) { g.force = true } }
 
 // Connected guards h: it runs for connected users only; for nobody the error
-// is ErrNotConnected. It carries over connected_fun.
+// is ErrNotConnected. Errors go to Config.ErrorHandler: also
+// ErrPermissionDenied, that of an action, of Config.Users or Config.Groups, the
+// store's, ErrSessionEnded, and ErrNoRequest without Middleware. It carries
+// over connected_fun.
+//
+// Guards of one HTTP request share its actions: the first runs them, others
+// wait until they have ended, but for those inside an action. When an action
+// failed or panicked no guard of the request lets anybody in.
 func (s *Site) Connected(h HandlerFunc, opts ...GuardOption) http.Handler {
 	return s.handler(h, true, opts)
 }
 
-// OptConnected guards h, which runs connected or not: user may be Nobody. It
-// carries over Opt.connected_fun.
+// OptConnected guards h, which runs connected or not: user may be Nobody.
+// Errors are those of Connected, without ErrNotConnected. It carries over
+// Opt.connected_fun.
 func (s *Site) OptConnected(h HandlerFunc, opts ...GuardOption) http.Handler {
 	return s.handler(h, false, opts)
 }
 
-// Wrap guards a plain http.Handler, which runs connected or not. It carries
-// over connected_wrapper.
+// Wrap guards a plain http.Handler, which runs connected or not; CurrentUser
+// tells it who that is. What h answers is its own affair: it cannot make the
+// request a denied one. Errors are those of OptConnected. It carries over
+// connected_wrapper.
 func (s *Site) Wrap(h http.Handler, opts ...GuardOption) http.Handler {
 	return s.handler(func(w http.ResponseWriter, r *http.Request, _ UserID) error {
 		h.ServeHTTP(w, r)
@@ -116,7 +126,8 @@ func (g *guard) serve(w http.ResponseWriter, r *http.Request, h HandlerFunc) err
 }
 
 // ConnectedRPC guards a function: it runs for connected users only; for nobody
-// the error is ErrNotConnected. It carries over connected_rpc.
+// the error is ErrNotConnected. The context is that of a request, and errors
+// are those of Connected, returned. It carries over connected_rpc.
 func ConnectedRPC[In, Out any](s *Site, f func(context.Context, UserID, In) (Out, error), opts ...GuardOption) func(context.Context, In) (Out, error) {
 	return function(s, f, true, opts)
 }

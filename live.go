@@ -383,8 +383,10 @@ type liveTarget struct {
 // Notify sends a message of the application to every open tab of a state, on
 // every server: of a user, a session, a browser, a tab, or of the site. The
 // client's OnEvent functions get data, as JSON. It does not wait for the tabs,
-// and a tab that is not open does not get it. It returns ErrWrongScope for a
-// State of another site, an error if data cannot be JSON, or the store's.
+// and a tab that is not open does not get it. In a request or outside; an
+// event's name is any string. It returns ErrWrongScope for a State of another
+// site, an error if data cannot be JSON, or the store's: then the tabs on this
+// server may have it all the same. It is in the place of Eliom_notif.
 func (s *Site) Notify(ctx context.Context, st State, event string, data any) error {
 	if st.site != s {
 		return ErrWrongScope

@@ -19,8 +19,9 @@ import (
 // external module with data attributes and no inline script, so a
 // Content-Security-Policy of default-src 'self' does. Use it in a guarded
 // page: the tab of an unguarded one is started by its first call.
-// Such a page is for one browser only: the response should not be cached.
-// Errors are those of CurrentUser.
+// Such a page is for one browser only: the response becomes Cache-Control:
+// no-store, unless it says something else already. Errors are those of
+// CurrentUser. It stands for what Eliom's client program does by itself.
 func (s *Site) ClientScript(ctx context.Context) (template.HTML, error) {
 	q, err := s.request(ctx)
 	if err != nil {

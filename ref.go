@@ -135,7 +135,8 @@ func sharesNothing(t reflect.Type, depth int) bool {
 // Get is the value in the state of this request, or the initial one. It stores
 // nothing and sets no cookie. It returns ErrNoRequest; for UserScope
 // ErrNotConnected; ErrSessionEnded when somebody else ended the session since
-// the request began; or the store's error.
+// the request began; the store's error, or one if what is stored under the name
+// is not a T. It carries over Eliom_reference.get.
 func (r *Ref[T]) Get(ctx context.Context) (T, error) {
 	v, _, err := r.read(ctx, here)
 	return v, err
@@ -143,22 +144,28 @@ func (r *Ref[T]) Get(ctx context.Context) (T, error) {
 
 // Set sets the value in the state of this request. A browser that held nothing
 // gets a cookie, so it returns ErrHeadersSent when the response has started,
-// and what Get returns. When it returns ErrSessionEnded nothing was written.
+// and what Get returns; for a persistent reference also an error if v cannot be
+// JSON. When it returns ErrSessionEnded nothing was written. It carries over
+// Eliom_reference.set.
 func (r *Ref[T]) Set(ctx context.Context, v T) error { return r.write(ctx, here, v, AnyVersion) }
 
 // Modify replaces the value by what f makes of it. It is atomic, for
 // persistent references across servers: f may be called several times, until
 // nobody else changed the value meanwhile. An error of f is returned and
-// nothing is changed; otherwise errors are those of Set.
+// nothing is changed; otherwise errors are those of Get and Set. No lock is
+// held while f runs. It carries over Eliom_reference.modify.
 func (r *Ref[T]) Modify(ctx context.Context, f func(T) (T, error)) error {
 	return r.modify(ctx, here, f)
 }
 
-// Unset resets the value to the initial one. Errors are those of Set.
+// Unset resets the value to the initial one. Errors are those of Set, without
+// ErrHeadersSent. It carries over Eliom_reference.unset.
 func (r *Ref[T]) Unset(ctx context.Context) error { return r.remove(ctx, here) }
 
-// GetIn is Get in another state. It returns ErrWrongScope for a state of
-// another scope.
+// GetIn is Get in another state, in a request or outside. It returns
+// ErrWrongScope for a state of another scope or site, ErrSessionEnded if the
+// state is no more, or the store's error. It carries over
+// Eliom_reference.Ext.get.
 func (r *Ref[T]) GetIn(ctx context.Context, st State) (T, error) {
 	v, _, err := r.read(ctx, st)
 	return v, err
@@ -166,17 +173,20 @@ func (r *Ref[T]) GetIn(ctx context.Context, st State) (T, error) {
 
 // SetIn is Set in another state. It returns ErrSessionEnded if the state is no
 // more: a session that has ended, a browser or tab whose state has gone, or,
-// for volatile references, a user who has no session.
+// for volatile references, a user who has no session; ErrWrongScope as GetIn
+// does. It carries over Eliom_reference.Ext.set.
 func (r *Ref[T]) SetIn(ctx context.Context, st State, v T) error {
 	return r.write(ctx, st, v, AnyVersion)
 }
 
-// ModifyIn is Modify in another state. Errors are those of SetIn.
+// ModifyIn is Modify in another state. Errors are those of f and of SetIn. It
+// carries over Eliom_reference.Ext.modify.
 func (r *Ref[T]) ModifyIn(ctx context.Context, st State, f func(T) (T, error)) error {
 	return r.modify(ctx, st, f)
 }
 
-// UnsetIn is Unset in another state. Errors are those of SetIn.
+// UnsetIn is Unset in another state. Errors are those of SetIn. It carries over
+// Eliom_reference.Ext.unset.
 func (r *Ref[T]) UnsetIn(ctx context.Context, st State) error { return r.remove(ctx, st) }
 
 // read is the value and its version.

@@ -28,8 +28,11 @@ type rpcEntry struct {
 // OptConnectedRPC or ConnectedWrapper, whose guards and actions then apply; a
 // function without a guard is open to everybody. An error is answered with its
 // code: errors.Is works on the client for ErrNotConnected, ErrPermissionDenied
-// and every protocol.Error; of other errors the client learns nothing. It
-// panics, naming both places, if a function of that name is there already.
+// and every protocol.Error; of other errors the client learns nothing. So too
+// a body that is larger than Limits.RPCBody (protocol.CodeTooLarge), not JSON
+// of an In (CodeMalformed), or sent as something else (CodeContentType,
+// CodeMethod). HandleRPC panics, naming both places, if a function of that name
+// is there already. It carries over Eliom's server functions (let%rpc).
 func HandleRPC[In, Out any](s *Site, f rpc.Func[In, Out], h func(context.Context, In) (Out, error)) {
 	_, file, line, _ := runtime.Caller(1)
 	s.rpcs.add(f.Name(), fmt.Sprintf("%s:%d", file, line), func(w http.ResponseWriter, r *http.Request) {

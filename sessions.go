@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// SessionID is a public handle of a session: safe to show, useless as a
-// cookie, independent of it.
+// SessionID is a public handle of a session: 22 characters of base64url, safe
+// to show, useless as a cookie, independent of it.
 type SessionID string
 
-// SessionInfo describes one of a user's sessions.
+// SessionInfo describes one of a user's sessions. Os_session has no such list.
 type SessionInfo struct {
 	ID         SessionID
 	User       UserID
-	OpenedAt   time.Time
-	LastSeen   time.Time // may lag by the smaller of a minute and a tenth of Timeouts.Idle
-	ExpiresAt  time.Time // when it ends whatever happens; zero: never
-	UserAgent  string
-	RemoteAddr netip.Addr
-	Current    bool // the session of the request asking
-	Tabs       int  // open live connections
+	OpenedAt   time.Time  // when Connect was called, to the millisecond
+	LastSeen   time.Time  // may lag by the smaller of a minute and a tenth of Timeouts.Idle
+	ExpiresAt  time.Time  // when it ends whatever happens; zero: never
+	UserAgent  string     // at Connect, at most 512 bytes
+	RemoteAddr netip.Addr // at Connect; see Config.TrustedProxies
+	Current    bool       // the session of the request asking
+	Tabs       int        // open live connections to this server
 }
 
 // EndReason says why a session ended.
@@ -37,8 +37,9 @@ const (
 	EndUserGone      EndReason = "user-gone"      // Config.Users says there is no such user
 )
 
-// Sessions lists the user's sessions, the last opened first. In a request,
-// Current marks the request's own.
+// Sessions lists the user's sessions, the last opened first; none is no error.
+// In a request, Current marks the request's own; ctx may be any other context
+// too. It returns the store's error. It is ours: Os_session has no list.
 func (s *Site) Sessions(ctx context.Context, user UserID) ([]SessionInfo, error) {
 	stored, err := s.store.Sessions(ctx, user)
 	if err != nil {
@@ -80,10 +81,13 @@ func (s *Site) known(st *StoredSession) *session {
 	return e
 }
 
-// EndSession ends one of the user's sessions from anywhere: its tabs are told
-// that it was revoked. If it is the session of this request, EndSession is
-// Disconnect. It returns ErrNoSuchSession if the user has no session of that
-// id.
+// EndSession ends one of the user's sessions, in a request or outside: its tabs
+// are told that it was revoked, OnSessionEnd runs, no action at closing does.
+// If it is the session of this request, EndSession is Disconnect, with its
+// actions and errors. When it returned nil no later request, on any server, is
+// of that session; a context that is done does not stop it. It returns
+// ErrNoSuchSession if the user has no session of that id, and the store's
+// error. It is ours: Os_session ends this session or all.
 func (s *Site) EndSession(ctx context.Context, user UserID, id SessionID) error {
 	ctx = context.WithoutCancel(ctx) // an end goes on when the client has gone away
 	stored, err := s.store.Sessions(ctx, user)

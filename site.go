@@ -54,8 +54,10 @@ type Site struct {
 // millis are the Timeouts in milliseconds; never is 0.
 type millis struct{ idle, absolute, tab, browser, touch, touchBrowser int64 }
 
-// New makes a Site. It returns an error for a Config that cannot be meant:
-// a cookie name or path that browsers would refuse, a malformed origin.
+// New makes a Site, and starts the goroutines that it needs until Close. It
+// returns an error for a Config that cannot be meant: a cookie name or path
+// that browsers would refuse, a malformed origin, a negative limit or timeout
+// where that means nothing. Then Config.Store stays open.
 func New(cfg Config) (*Site, error) {
 	s := &Site{began: time.Now(), cfg: cfg, store: cfg.Store, log: cfg.Logger, limits: cfg.Limits, path: cfg.Path}
 	if s.log == nil {
@@ -110,7 +112,9 @@ func New(cfg Config) (*Site, error) {
 func (s *Site) clock() int64 { return time.Since(s.began).Milliseconds() }
 
 // Close stops every goroutine that New started, writes what is still to be
-// written, and closes the store. Requests still running fail.
+// written, and closes the store. Open tabs are told to connect again. Requests
+// still running fail. It returns the error of the last writing or of the
+// store's Close; called again, the same.
 func (s *Site) Close() error {
 	s.closed.Do(func() {
 		s.hub.closeAll()

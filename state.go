@@ -6,7 +6,8 @@ import (
 )
 
 // State is one state of one scope: a user's, a session's, a tab's. It can be
-// kept and used outside of the request that it was taken from.
+// kept and used outside of the request that it was taken from. The zero State
+// is of no site: ErrWrongScope. It carries over Eliom_state.Ext.state.
 type State struct {
 	site    *Site
 	scope   Scope
@@ -20,7 +21,8 @@ type State struct {
 var here = State{current: true}
 
 // CurrentState is the state of this request in a scope, for the methods of Ref
-// that end in In, SubStates, Discard and Notify. It returns ErrNoRequest,
+// that end in In, SubStates, Discard and Notify; that of SiteScope is the whole
+// site. It returns ErrNoRequest,
 // ErrNotConnected for UserScope with nobody connected, and ErrNoSuchSession
 // when the browser or tab holds no state yet; RequestScope has no State:
 // ErrWrongScope.
@@ -52,14 +54,15 @@ func (s *Site) CurrentState(ctx context.Context, scope Scope) (State, error) {
 	return st, nil
 }
 
-// UserState is the state of a user, whether connected or not.
+// UserState is the state of a user, whether connected or not. It carries over
+// Eliom_state.Ext.volatile_data_group_state and persistent_data_group_state.
 func (s *Site) UserState(user UserID) State {
 	return State{site: s, scope: UserScope, owner: Owner{Kind: OwnerUser, User: user}}
 }
 
 // SubStates are the states below one: a user's sessions, a session's tabs that
-// hold state or are open. Other states have none. An error ends the sequence;
-// ErrWrongScope for a State of another site. It carries over
+// hold state or are open. Other states have none. An error ends the sequence:
+// the store's, or ErrWrongScope for a State of another site. It carries over
 // Eliom_state.Ext.iter_sub_states.
 func (s *Site) SubStates(ctx context.Context, st State) iter.Seq2[State, error] {
 	return func(yield func(State, error) bool) {
