@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/sojourn-go/sojourn"
 	"github.com/sojourn-go/sojourn/sojourntest"
@@ -275,4 +276,54 @@ func ExampleSite_OnSessionEnd() {
 	phone.Post("/login", as("alice")) // one session is all that alice may have
 	// Output:
 	// a session of alice ended: evicted
+}
+
+// A site for the whole run of the program. New says what in Config cannot be
+// meant.
+func ExampleNew() {
+	site, err := sojourn.New(sojourn.Config{
+		Cookie:   sojourn.CookieConfig{Name: "shop"},
+		Timeouts: sojourn.Timeouts{Idle: 30 * time.Minute},
+		Limits:   sojourn.Limits{SessionsPerUser: 5},
+	})
+	fmt.Println(err)
+	fmt.Println(site.Close())
+	_, err = sojourn.New(sojourn.Config{Path: "no-slash"})
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// <nil>
+	// sojourn: Config.Path is "no-slash": it must be names of letters, digits, - and _, each between slashes
+}
+
+// Without Middleware nothing works, and says so.
+func ExampleSite_Middleware() {
+	site, err := sojourn.New(sojourn.Config{})
+	if err != nil {
+		panic(err)
+	}
+	defer site.Close()
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, err := site.CurrentUser(r.Context())
+		fmt.Fprintf(w, "user %q, %v", user, err)
+	})
+
+	fmt.Println(sojourntest.NewBrowser(new(testing.T), page).Get("/").Text())
+	fmt.Println(sojourntest.NewBrowser(new(testing.T), site.Middleware(page)).Get("/").Text())
+	// Output:
+	// user "", sojourn: no request in this context: is Site.Middleware missing, or is this another site's context?
+	// user "", <nil>
+}
+
+// For applications that know their users by number.
+func ExampleIntUser() {
+	user := sojourn.IntUser(42)
+	fmt.Println(user)
+	fmt.Println(user.Int64())
+	_, err := sojourn.UserID("alice").Int64()
+	fmt.Println(err != nil)
+	// Output:
+	// 42
+	// 42 <nil>
+	// true
 }

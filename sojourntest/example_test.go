@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/sojourn-go/sojourn"
+	"github.com/sojourn-go/sojourn/protocol"
 	"github.com/sojourn-go/sojourn/sojourntest"
 )
 
@@ -48,4 +49,39 @@ func Example() {
 	// other tab: user 42
 	// thief: user 42
 	// thief, later: 401 Unauthorized
+}
+
+// A tab with its live connection open hears that its user signs out elsewhere.
+func ExampleTab_Live() {
+	t := new(testing.T) // in a test: the one that it was given
+
+	site, err := sojourn.New(sojourn.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = site.Close() }()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /login", func(_ http.ResponseWriter, r *http.Request) {
+		if err := site.Connect(r.Context(), "alice"); err != nil {
+			fmt.Println(err)
+		}
+	})
+	mux.HandleFunc("POST /logout", func(_ http.ResponseWriter, r *http.Request) {
+		if err := site.Disconnect(r.Context()); err != nil {
+			fmt.Println(err)
+		}
+	})
+
+	browser := sojourntest.NewBrowser(t, site.Middleware(mux))
+	tab, other := browser.NewTab(), browser.NewTab()
+	tab.Post("/login", nil)
+	live := other.Live()
+	fmt.Println("welcome,", live.Next().User)
+	tab.Post("/logout", nil)
+	fmt.Println(live.Next().Reason)
+	fmt.Println(live.Code() == protocol.CloseChanged)
+	// Output:
+	// welcome, alice
+	// disconnect
+	// true
 }
