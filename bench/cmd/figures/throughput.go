@@ -79,7 +79,7 @@ func roundTrips(ctx context.Context, sz size, _ string) ([]row, error) {
 			s.Close()
 		}
 	}()
-	sz.rounds *= 5
+	sz.rounds *= 10
 	r, err := measured(ctx, sz, set, nil)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -219,7 +220,7 @@ func TestLanesAreServedByNetHTTP(t *testing.T) {
 			t.Fatal(err)
 		}
 		client := http.Client{Transport: &http.Transport{
-			Dial: func(string, string) (net.Conn, error) { return l, nil },
+			DialContext: func(context.Context, string, string) (net.Conn, error) { return l, nil },
 		}}
 		for range 2 { // on the same lane
 			resp, err := client.Get("http://x/address")
