@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command tabs opens many tabs of a site that runs in a process of its own, and
 // prints what they cost the server: memory, processor time while nothing
 // happens, and how long it takes until every tab of a user is told that all the
