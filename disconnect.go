@@ -26,13 +26,27 @@ func (s *Site) Disconnect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done, err := s.expect(ctx, q)
+	some, err := q.someSession(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	if some { // else nobody is going to be told
+		done, err := s.expect(ctx, q)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
 	_, err = q.close(ctx, EndDisconnect)
 	return err
+}
+
+// someSession reports whether there is a session that close would end.
+func (q *request) someSession(ctx context.Context) (bool, error) {
+	sess, err := q.identify(context.WithoutCancel(ctx))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return sess != nil || q.gone != nil, err
 }
 
 // close is Disconnect. It answers what it ended, also with the error of a
