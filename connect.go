@@ -241,7 +241,7 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	}
 	q.tabStarted(tab.id)
 	q.mu.Lock()
-	guarded := q.fired.request.yes
+	guarded := q.fired.request.own.yes || q.fired.request.forced.yes
 	sess = q.sess.Load()
 	q.mu.Unlock()
 	if sess == nil {

@@ -8,7 +8,33 @@ import (
 
 // firedActions says which request-level actions have fired; stage stands for
 // connected-request or unconnected-request.
-type firedActions struct{ request, stage, denied fired }
+type firedActions struct {
+	request, stage firedFor
+	denied         fired
+}
+
+// firedFor tells what fired for whoever makes the request from what fired for
+// nobody because of ForceUnconnected: a user whom no action has seen is let in
+// nowhere.
+type firedFor struct{ own, forced fired }
+
+// unseen reports whether a user's actions have yet to fire.
+func (q *request) unseen(user UserID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return user != Nobody && !(q.fired.request.own.yes && q.fired.stage.own.yes)
+}
+
+// firing is which of the two counts for a guard that asks as user.
+func (q *request) firing(x *firedFor, user UserID) *fired {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	nobodys := q.identified.Load() && q.sess.Load() == nil
+	if user == Nobody && !x.own.yes && (x.forced.yes || !nobodys) {
+		return &x.forced
+	}
+	return &x.own
+}
 
 type fired struct {
 	yes bool
