@@ -262,11 +262,18 @@ func (s *Site) answerHello(ctx context.Context, c *liveConn, kind websocket.Mess
 }
 
 // liveAlive reports whether the session of a tab has not ended; nobody's has
-// nothing to end.
-func (s *Site) liveAlive(ctx context.Context, session Key) (bool, error) {
+// nothing to end. It is asked where no server catches the panic of an action
+// at the end that is found.
+func (s *Site) liveAlive(ctx context.Context, session Key) (alive bool, err error) {
 	if session == (Key{}) {
 		return true, nil
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.ErrorContext(ctx, "sojourn: an OnSessionEnd action panicked", "panic", p)
+			err = errActionPanicked
+		}
+	}()
 	e, err := s.load(ctx, session, nowMillis())
 	return e != nil, err
 }
