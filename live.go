@@ -166,8 +166,12 @@ func (s *Site) liveBrowsers(q *request, session Key, keys []Key) ([]Key, error) 
 func (s *Site) liveOrigin(q *request) bool {
 	origins := q.r.Header["Origin"]
 	if len(origins) == 0 { // not a browser; then it is to say where it belongs if it has a session
-		lines := q.r.Header["Cookie"]
-		return !cookie.Has(lines, s.names.session) && !cookie.Has(lines, s.names.browser)
+		for _, h := range append([]string{anonymousHierarchy, independentHierarchy}, s.refs.hierarchies()...) {
+			if cookie.Has(q.r.Header["Cookie"], s.names.of(h)) {
+				return false
+			}
+		}
+		return true
 	}
 	if len(origins) > 1 {
 		return false
