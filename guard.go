@@ -284,7 +284,8 @@ func (q *request) user(ctx context.Context) (UserID, error) {
 	if inside(ctx, sess) {
 		return sess.user, nil
 	}
-	err = q.site.opening.do(ctx, sess, sess.opened, func() error {
+	over := func() bool { return sess.opened() || sess.ended() }
+	err = q.site.opening.do(ctx, sess, over, func() error {
 		if err := runUser(&q.site.actions.open, within(ctx, sess), sess.user); err != nil {
 			return err
 		}

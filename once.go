@@ -102,27 +102,34 @@ type onceTable struct {
 	m  map[any]chan struct{}
 }
 
+// begin makes others wait for a key until end is called. If somebody else has
+// begun, end is nil and running is closed when that one ends.
+func (o *onceTable) begin(key any) (running chan struct{}, end func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if running, ok := o.m[key]; ok {
+		return running, nil
+	}
+	if o.m == nil {
+		o.m = make(map[any]chan struct{})
+	}
+	running = make(chan struct{})
+	o.m[key] = running
+	return running, func() {
+		o.mu.Lock()
+		delete(o.m, key)
+		o.mu.Unlock()
+		close(running)
+	}
+}
+
 // do runs f unless done, or unless somebody else runs it for the same key and
 // it is done then.
 func (o *onceTable) do(ctx context.Context, key any, done func() bool, f func() error) error {
 	for !done() {
-		o.mu.Lock()
-		running, ok := o.m[key]
-		if !ok {
-			if o.m == nil {
-				o.m = make(map[any]chan struct{})
-			}
-			running = make(chan struct{})
-			o.m[key] = running
-		}
-		o.mu.Unlock()
-		if !ok {
-			defer func() {
-				o.mu.Lock()
-				delete(o.m, key)
-				o.mu.Unlock()
-				close(running)
-			}()
+		running, end := o.begin(key)
+		if end != nil {
+			defer end()
 			if done() { // it ended between the two questions
 				return nil
 			}
