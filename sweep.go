@@ -53,7 +53,7 @@ func (t *toucher) browser(b *browser, now int64) {
 
 // tab notes the use of a tab of which the store has values.
 func (t *toucher) tab(tab *tab) {
-	if len(tab.storedOwners()) == 0 {
+	if !tab.stores() {
 		return
 	}
 	t.mu.Lock()

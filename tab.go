@@ -182,6 +182,19 @@ func (t *tab) noteStored(owner Owner) {
 	t.states = append(t.states, tabState{owner: owner, vals: new(values), stored: true})
 }
 
+// stores reports whether the store has values of the tab.
+func (t *tab) stores() bool {
+	set := &t.browser.tabs
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	for i := range t.states {
+		if t.states[i].stored {
+			return true
+		}
+	}
+	return false
+}
+
 // storedOwners are the owners below which the store has values of the tab.
 func (t *tab) storedOwners() (owners []Owner) {
 	set := &t.browser.tabs

@@ -10,18 +10,20 @@ import (
 )
 
 // session is this server's part of one session: whose it is, when it was last
-// used, and its volatile state. Millions of them may be here, so it is small.
+// used, and its volatile state. Millions of them may be here, so it is small,
+// and what every request needs comes first: it is one or two cache lines.
 type session struct {
-	key, browser Key
-	user         UserID
-	expires      int64        // when it ends whatever happens; 0: never
-	seen         atomic.Int64 // its last request
-	saved        atomic.Int64 // the last request that the store knows of
-	asked        atomic.Int64 // when the store was last asked for it, by Site.clock
-	state        atomic.Uint32
-	trust        atomic.Uint32 // Site.doubt when the store answered
-	vals         atomic.Pointer[values]
-	next         *session
+	key     Key
+	next    *session
+	expires int64        // when it ends whatever happens; 0: never
+	seen    atomic.Int64 // its last request
+	state   atomic.Uint32
+	trust   atomic.Uint32 // Site.doubt when the store answered
+	user    UserID
+	browser Key
+	saved   atomic.Int64 // the last request that the store knows of
+	asked   atomic.Int64 // when the store was last asked for it, by Site.clock
+	vals    atomic.Pointer[values]
 }
 
 // Bits of session.state.

@@ -108,6 +108,15 @@ func BenchmarkLoopback(b *testing.B) {
 	}
 }
 
+// One guarded function as a handler by hand and by HandleRPC.
+func BenchmarkRPC(b *testing.B) {
+	served, set, err := cases.RPC()
+	for _, s := range served {
+		defer closed(b, s)
+	}
+	opened(b, "", set, err)
+}
+
 func BenchmarkSessionMemory(b *testing.B) {
 	n := 10_000
 	if *full {

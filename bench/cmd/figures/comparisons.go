@@ -20,6 +20,7 @@ var comparisons = []struct {
 	{"anonymous", anonymous},
 	{"refs", refs},
 	{"loopback", loopback},
+	{"rpc", roundTrips},
 	{"ends", ends},
 	{"logins", logins},
 	{"memory", memory},

@@ -97,6 +97,9 @@ func TestOverComparesWithinARound(t *testing.T) {
 	if got := r.over("page", "base"); got != 60 {
 		t.Errorf("over = %v, want 60, the median of 50, 60 and 70", got)
 	}
+	if got := r.ratio("page", "base"); got != 1.35 {
+		t.Errorf("ratio = %v, want 1.35, the median of 1.5, 1.05 and 1.35", got)
+	}
 }
 
 func TestTableSaysWhatWasMissed(t *testing.T) {

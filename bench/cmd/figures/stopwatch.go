@@ -127,6 +127,16 @@ func (r readings) over(name, base string) float64 {
 	return median(d)
 }
 
+// ratio is the median, over the rounds, of how many times as long name took as
+// base.
+func (r readings) ratio(name, base string) float64 {
+	d := make([]float64, len(r[name]))
+	for i := range d {
+		d[i] = r[name][i].ns / r[base][i].ns
+	}
+	return median(d)
+}
+
 func (r readings) moreAllocs(name, base string) float64 { return r.allocs(name) - r.allocs(base) }
 
 func each[T, U any](in []T, f func(T) U) []U {

@@ -66,6 +66,35 @@ func loopback(ctx context.Context, sz size, dir string) (rows []row, err error) 
 	return rows, nil
 }
 
+// roundTrips is one guarded function, called as a function of the site and as
+// a handler written by hand. Its rounds are many and short: what disturbs one
+// way is to disturb the other.
+func roundTrips(ctx context.Context, sz size, _ string) ([]row, error) {
+	served, set, err := cases.RPC()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		for _, s := range served {
+			s.Close()
+		}
+	}()
+	sz.rounds *= 10
+	r, err := measured(ctx, sz, set, nil)
+	if err != nil {
+		return nil, err
+	}
+	ratio := r.ratio("rpc", "plain")
+	return []row{
+		timed("round trip of a guarded function over loopback, JSON handler by hand", r.ns("plain"), number(r.allocs("plain"))+" allocs"),
+		row{
+			What:     "the same function by HandleRPC, over the handler by hand",
+			Measured: fmt.Sprintf("%+.1f %%, %s, %s allocs", 100*(ratio-1), duration(r.ns("rpc")), number(r.allocs("rpc"))),
+			Value:    ratio, Unit: "of the handler by hand",
+		}.reaching("at most 10 % more", ratio <= 1.10),
+	}, nil
+}
+
 func logins(ctx context.Context, sz size, dir string) (rows []row, err error) {
 	commits, err := cases.OpenCommits(dir)
 	if err != nil {

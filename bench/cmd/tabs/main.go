@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command tabs opens many tabs of a site that runs in a process of its own, and
 // prints what they cost the server: memory, processor time while nothing
 // happens, and how long it takes until every tab of a user is told that all the
@@ -5,8 +7,10 @@
 //
 //	go run ./cmd/tabs -n 20000
 //
-// Everything is on the loopback interface. It needs as many open files as tabs,
-// in each of the two processes.
+// Everything is on the loopback interface. A tab is a TCP connection, and so an
+// open file in each of the two processes. Where fewer may be open, and with
+// -carriers, the tabs are lanes of a few TCP connections instead, which net/http
+// serves like any other; the table then says so.
 package main
 
 import (
@@ -15,7 +19,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -31,51 +37,64 @@ import (
 const (
 	theirs = 100 // tabs of the user whose sessions are closed
 	each   = 2   // of them in one browser
+
+	defaultCarriers = 4 // where too few files may be open
 )
+
+// options are what to measure.
+type options struct {
+	tabs     int
+	rounds   int           // how often a user's sessions are closed
+	idle     time.Duration // how long nothing happens
+	carriers int           // 0: a TCP connection for each tab
+}
 
 func main() {
 	log.SetFlags(0)
-	n := flag.Int("n", 20_000, "tabs")
-	rounds := flag.Int("rounds", 5, "how often a user's sessions are closed")
-	idle := flag.Duration("idle", 10*time.Second, "how long nothing happens")
+	var o options
+	flag.IntVar(&o.tabs, "n", 20_000, "tabs")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often a user's sessions are closed")
+	flag.DurationVar(&o.idle, "idle", 10*time.Second, "how long nothing happens")
+	flag.IntVar(&o.carriers, "carriers", 0, "how many TCP connections the tabs share; 0: one each, if so many files may be open")
 	serve := flag.Bool("serve", false, "be the server")
 	flag.Parse()
-	if *n < theirs {
-		log.Fatalf("tabs: -n has to be at least %d", theirs)
+	if o.tabs < theirs || o.rounds < 1 || o.idle <= 0 || o.carriers < 0 {
+		log.Fatalf("tabs: -n has to be at least %d, -rounds 1, -idle positive, -carriers not negative", theirs)
 	}
-	raiseFiles(*n)
+	if o.carriers == 0 && !raiseFiles(o.tabs) && !*serve {
+		o.carriers = defaultCarriers
+	}
 	if *serve {
-		log.Fatal(server())
+		log.Fatal(server(o.carriers > 0))
 	}
-	if err := run(*n, *rounds, *idle); err != nil {
+	if err := run(os.Stdout, o); err != nil {
 		log.Fatal("tabs: ", err)
 	}
 }
 
-// raiseFiles asks for enough open files; only root gets more than the hard
-// limit.
-func raiseFiles(n int) {
+// raiseFiles asks for enough open files, and reports whether as many may be
+// open; only root gets more than the hard limit.
+func raiseFiles(n int) bool {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
-		return
+		return true // who does not say does not limit
 	}
-	if want := uint64(n) + 500; limit.Max < want {
-		more := syscall.Rlimit{Cur: want, Max: want}
-		if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &more) == nil {
-			return
-		}
-		log.Printf("tabs: only %d files may be open (ulimit -Hn)", limit.Max)
+	want := uint64(n) + 500
+	if limit.Cur >= want {
+		return true
 	}
-	limit.Cur = limit.Max
-	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	limit.Cur, limit.Max = want, max(want, limit.Max)
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) == nil
 }
 
-func run(n, rounds int, idle time.Duration) error {
+// run prints the table to w.
+func run(w io.Writer, o options) error {
+	n, rounds, idle := o.tabs, o.rounds, o.idle
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	child := exec.Command(self, "-serve", "-n", strconv.Itoa(n))
+	child := exec.Command(self, "-serve", "-n", strconv.Itoa(n), "-carriers", strconv.Itoa(o.carriers))
 	child.Stderr = os.Stderr
 	in, err := child.StdinPipe()
 	if err != nil {
@@ -90,11 +109,22 @@ func run(n, rounds int, idle time.Duration) error {
 	}
 	defer child.Wait()
 	defer in.Close() // the server ends with its standard input
-	address, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
+	line, err := bufio.NewReader(out).ReadString('\n')
+	addresses := strings.Fields(line)
+	if err != nil || len(addresses) != 2 {
 		return errors.New("the server does not start")
 	}
-	s := &site{address: strings.TrimSpace(address)}
+	s := &site{address: addresses[0]}
+	for range o.carriers {
+		conn, err := net.Dial("tcp", addresses[1])
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		c := newCarrier(conn)
+		s.carriers = append(s.carriers, c)
+		go c.carry(nil)
+	}
 
 	others := n - theirs
 	cookies := make([]string, others)
@@ -151,8 +181,11 @@ func run(n, rounds int, idle time.Duration) error {
 	per := func(get func(*usage) uint64) string {
 		return fmt.Sprintf("%.1f KiB", float64(int64(get(after)-get(before)))/1024/float64(n))
 	}
-	for _, row := range [][2]string{
-		{"tabs open", fmt.Sprint(n)},
+	rows := [][2]string{{"tabs open", fmt.Sprint(n)}}
+	if o.carriers > 0 {
+		rows = append(rows, [2]string{"  as lanes, in so many TCP connections", fmt.Sprint(o.carriers)})
+	}
+	rows = append(rows, [][2]string{
 		{"opened within", opening.Round(time.Millisecond).String()},
 		{"memory of the server with all sessions, no tab", fmt.Sprintf("%.1f MiB", float64(before.RSS)/(1<<20))},
 		{"memory per tab (resident)", per(func(u *usage) uint64 { return u.RSS })},
@@ -163,8 +196,11 @@ func run(n, rounds int, idle time.Duration) error {
 		{fmt.Sprintf("DisconnectAll, the last of %d tabs told, median of %d", theirs, rounds), last[len(last)/2].Round(time.Microsecond).String()},
 		{"  slowest", last[len(last)-1].Round(time.Microsecond).String()},
 		{"other tabs lost", fmt.Sprint(lost)},
-	} {
-		fmt.Printf("| %-56s | %16s |\n", row[0], row[1])
+	}...)
+	for _, row := range rows {
+		if _, err := fmt.Fprintf(w, "| %-56s | %16s |\n", row[0], row[1]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -191,7 +227,22 @@ func parallel(n int, do func(i int) error) error {
 }
 
 // site is the server as its clients see it.
-type site struct{ address string }
+type site struct {
+	address  string
+	carriers []*carrier // none: tabs have connections of their own
+	lanes    atomic.Uint32
+}
+
+// dial connects the i-th tab.
+func (s *site) dial(i int) (net.Conn, error) {
+	if len(s.carriers) > 0 {
+		id := s.lanes.Add(1) - 1
+		return s.carriers[int(id)%len(s.carriers)].open(id)
+	}
+	// One address has too few ports for all.
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i/10_000))}}
+	return d.Dial("tcp", s.address)
+}
 
 var httpClient = &http.Client{
 	Transport:     &http.Transport{MaxIdleConnsPerHost: 16},

@@ -1,9 +1,12 @@
+//go:build unix
+
 package main
 
 import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -23,8 +26,9 @@ type usage struct {
 	CPU              time.Duration
 }
 
-// server serves until its standard input ends.
-func server() error {
+// server serves until its standard input ends. It prints the address of the
+// site and, with lanes, that of a listener for their carriers.
+func server(lanes bool) error {
 	site, err := sojourn.New(sojourn.Config{Cookie: sojourn.CookieConfig{Insecure: true}})
 	if err != nil {
 		return err
@@ -56,12 +60,22 @@ func server() error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(l.Addr())
+	h := site.Middleware(mux)
+	carriers := "-"
+	if lanes {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		carriers = l.Addr().String()
+		go func() { log.Fatal("tabs: ", http.Serve(listenLanes(l), h)) }()
+	}
+	fmt.Println(l.Addr(), carriers)
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	return http.Serve(l, site.Middleware(mux))
+	return http.Serve(l, h)
 }
 
 // resident is how many bytes of memory this process occupies; 0 where the

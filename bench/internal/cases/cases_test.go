@@ -1,7 +1,9 @@
 package cases
 
 import (
+	"bytes"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -92,6 +94,41 @@ func TestServedPageOfAnotherIsAnError(t *testing.T) {
 		s.body = []byte("connected: somebody-else\n")
 		if err := s.Case().Run(&Once{3}); err == nil {
 			t.Errorf("%s: the page of another user was counted", s.Name)
+		}
+	}
+}
+
+func TestFunctionThatAnswersSomethingElseIsAnError(t *testing.T) {
+	t.Parallel()
+	served, set, err := RPC()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { set.Close() })
+	if len(served) != 2 || len(set.Cases) != 2 {
+		t.Fatalf("%d ways served, %d to measure, want 2", len(served), len(set.Cases))
+	}
+	for i, s := range served {
+		t.Cleanup(func() { s.Close() })
+		if err := set.Cases[i].Run(&Once{3}); err != nil || set.Cases[i].Name != s.Name {
+			t.Errorf("%s: %v", set.Cases[i].Name, err)
+		}
+		request := s.request
+		s.request = bytes.Replace(request, []byte(`"room":"general"`), []byte(`"room":"another"`), 1)
+		if err := s.Case().Run(&Once{3}); err == nil {
+			t.Errorf("%s: an answer about another room was counted", s.Name)
+		}
+		s.request = bytes.Replace(request, []byte("\r\nCookie: "), []byte("\r\nBiscuit: "), 1)
+		if err := s.Case().Run(&Once{3}); err == nil || !strings.Contains(err.Error(), "401") {
+			t.Errorf("%s: the call of nobody: %v", s.Name, err)
+		}
+		s.request = bytes.Replace(request, []byte("\r\nSojourn-Tab: "), []byte("\r\nSojourn-Cat: "), 1)
+		if err := s.knowsTab(); err == nil {
+			t.Errorf("%s: a call that starts a tab was counted as a running tab's", s.Name)
+		}
+		s.request = request
+		if err := s.knowsTab(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -51,7 +51,11 @@ func Loopback(dir string) ([]*Served, *Set, error) {
 				return err
 			}
 		}
-		s, err := listen(name, a, c, header)
+		r := c.request(pathGuard)
+		for k, v := range header {
+			r.Header[k] = v
+		}
+		s, err := listen(name, a, r, nil, "connected: "+c.user+"\n")
 		if err == nil {
 			all = append(all, s)
 		}
@@ -102,24 +106,26 @@ func Loopback(dir string) ([]*Served, *Set, error) {
 	return all, set, nil
 }
 
-// listen prepares to serve an App on a port of its own; header is what the request has
-// besides the caller's.
-func listen(name string, a *App, c caller, header http.Header) (*Served, error) {
+// listen prepares to serve an App on a port of its own: the request, with this
+// body, is to be answered with want.
+func listen(name string, a *App, r *http.Request, body []byte, want string) (*Served, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	r := c.request(pathGuard)
-	for k, v := range header {
-		r.Header[k] = v
+	var sent bytes.Buffer
+	fmt.Fprintf(&sent, "%s %s HTTP/1.1\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Host)
+	if body != nil {
+		fmt.Fprintf(&sent, "Content-Length: %d\r\n", len(body))
 	}
-	var head bytes.Buffer
-	fmt.Fprintf(&head, "GET %s HTTP/1.1\r\nHost: example.com\r\n", pathGuard)
-	r.Header.Write(&head)
-	head.WriteString("\r\n")
+	if err := r.Header.Write(&sent); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	sent.WriteString("\r\n")
+	sent.Write(body)
 	s := &Served{
-		Name: name, address: l.Addr().String(), request: head.Bytes(),
-		body: []byte("connected: " + c.user + "\n"), app: a,
+		Name: name, address: l.Addr().String(), request: sent.Bytes(),
+		body: []byte(want), app: a,
 	}
 	s.server = &http.Server{Handler: a.Handler}
 	s.serve = func() { s.server.Serve(l) }

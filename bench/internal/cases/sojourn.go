@@ -87,6 +87,7 @@ func openSojourn(name string, store sojourn.Store) (*Sojourn, error) {
 		return nil
 	})
 
+	others := functions(site)
 	s.Handler = site.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case pathGuard:
@@ -118,6 +119,8 @@ func openSojourn(name string, store sojourn.Store) (*Sojourn, error) {
 				return
 			}
 			w.Write(ok)
+		default:
+			others.ServeHTTP(w, r)
 		}
 	}))
 	return s, nil
