@@ -89,11 +89,13 @@ func (s *Site) Connect(ctx context.Context, user UserID, opts ...ConnectOption) 
 	}
 	ended, err := q.close(ctx, EndReplaced)
 	if err == nil {
-		err = q.open(ctx, user, o)
-	}
-	if err == nil {
-		if err = q.openActions(ctx, user); err != nil {
-			err = errors.Join(err, q.abandon(ctx))
+		var sess *session
+		opened := func() {}
+		defer func() { opened() }() // also when an action panics
+		if sess, err = q.open(ctx, user, o, &opened); err == nil {
+			if err = q.openActions(ctx, sess, user); err != nil {
+				err = errors.Join(err, q.abandon(ctx))
+			}
 		}
 	}
 	s.tellConnected(ctx, q, ended, err == nil)
@@ -149,12 +151,13 @@ func (s *Site) mayConnect(ctx context.Context, q *request, user UserID) error {
 	return nil
 }
 
-// open makes the session, in the store first.
-func (q *request) open(ctx context.Context, user UserID, o connectOptions) error {
+// open makes the session, in the store first. Guards beside wait until opened
+// is called: none of them is to open it, too.
+func (q *request) open(ctx context.Context, user UserID, o connectOptions, opened *func()) (*session, error) {
 	s := q.site
 	b, presented, err := q.browserOf(ctx, independentHierarchy)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if b != nil && b.ended.Load() { // somebody dropped its state since the request began
 		q.forgetBrowser(presented)
@@ -169,7 +172,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 			q.forgetTab() // it was one of a browser that is no more
 		}
 		if browser, err = q.issueBrowser(independentHierarchy, presented); err != nil {
-			return err
+			return nil, err
 		}
 	} else if !q.issued(independentHierarchy) { // the cookie may stay as long again
 		name := s.names.browser
@@ -189,31 +192,32 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		UserAgent: clip(q.r.UserAgent(), 512), RemoteAddr: q.remoteAddr(),
 	}
 	if err := s.expectSession(ctx, user); err != nil {
-		return err
+		return nil, err
 	}
 	_, epoch := s.sessions.get((*Key)(&key))
 	at := s.clock()
 	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
 	if err != nil {
 		s.doubt.Add(1) // it may have evicted others all the same
-		return wrap("storing the session", err)
+		return nil, wrap("storing the session", err)
 	}
 	s.users.connected(user)
 	for i := range evicted {
 		s.sessions.remove(&evicted[i].Key)
 	}
-	defer s.announce(ctx, evicted, EndEvicted)
 	e := newSession(&st)
+	defer func() { s.announce(within(ctx, e), evicted, EndEvicted) }()
 	e.asked.Store(at)
 	e.trust.Store(s.doubt.Load())
 	if _, ok := s.sessions.add(e, epoch); !ok { // something ended meanwhile: was it this one?
 		if e, err = s.lookup(ctx, key, now); err != nil {
-			return err
+			return nil, err
 		}
 		if e == nil {
-			return ErrSessionEnded
+			return nil, ErrSessionEnded
 		}
 	}
+	_, *opened = s.opening.begin(e) // nobody else knows it
 	q.mu.Lock()
 	q.belongs(e)
 	q.gone = nil
@@ -223,15 +227,15 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions) error
 		keep = -1
 	}
 	if !q.w.edit(func(h http.Header) { s.setCookie(h, s.names.session, tok, keep) }) {
-		return errors.Join(ErrHeadersSent, q.abandon(ctx)) // it has started since Connect began
+		return nil, errors.Join(ErrHeadersSent, q.abandon(ctx)) // it has started since Connect began
 	}
-	return nil
+	return e, nil
 }
 
 // openActions runs what runs when a session has opened.
-func (q *request) openActions(ctx context.Context, user UserID) error {
-	sess := q.sess.Load()
-	if err := runUser(&q.site.actions.open, within(ctx, sess), user); err != nil {
+func (q *request) openActions(ctx context.Context, sess *session, user UserID) error {
+	ctx = within(ctx, sess)
+	if err := runUser(&q.site.actions.open, ctx, user); err != nil {
 		return err
 	}
 	tab, err := q.currentTab(ctx)
@@ -246,10 +250,9 @@ func (q *request) openActions(ctx context.Context, user UserID) error {
 	}
 	q.tabStarted(tab.id)
 	q.mu.Lock()
-	guarded := q.fired.request.yes
-	sess = q.sess.Load()
+	guarded := q.fired.request.own.yes || q.fired.request.forced.yes
 	q.mu.Unlock()
-	if sess == nil {
+	if q.sess.Load() == nil {
 		return ErrSessionEnded // an action ended it
 	}
 	sess.state.Or(stateOpened)

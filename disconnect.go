@@ -29,13 +29,27 @@ func (s *Site) Disconnect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done, err := s.expect(ctx, q)
+	some, err := q.someSession(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	if some { // else nobody is going to be told
+		done, err := s.expect(ctx, q)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
 	_, err = q.close(ctx, EndDisconnect)
 	return err
+}
+
+// someSession reports whether there is a session that close would end.
+func (q *request) someSession(ctx context.Context) (bool, error) {
+	sess, err := q.identify(context.WithoutCancel(ctx))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return sess != nil || q.gone != nil, err
 }
 
 // close is Disconnect. It answers what it ended, also with the error of a
@@ -136,9 +150,11 @@ func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndR
 // ended. The user's own persistent state stays: it is the user's data.
 //
 // Outside a request it works with OfUser, and returns ErrNoRequest without.
-// With nobody connected and no OfUser it does nothing and returns nil. Errors
-// are those of Disconnect; like it, it goes on when the client has gone away,
-// and through a panic of a post-close action. It carries over disconnect_all.
+// With nobody connected and no OfUser it does nothing and returns nil. When
+// somebody else ended the session since the request began it ends nothing and
+// returns ErrSessionEnded, but not with OfUser. Other errors are those of
+// Disconnect; like it, it goes on when the client has gone away, and through a
+// panic of a post-close action. It carries over disconnect_all.
 func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) (err error) {
 	var o disconnectAllOptions
 	for _, opt := range opts {
@@ -160,7 +176,13 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) (
 			return nil
 		}
 		user = own.user
+		if err := s.stillOpen(ctx, own); err != nil {
+			return err
+		}
 		if err := runPlain(&s.actions.preClose, ctx); err != nil {
+			return err
+		}
+		if err := s.stillOpen(ctx, own); err != nil { // the actions may have taken their time
 			return err
 		}
 	}
@@ -200,6 +222,15 @@ func (s *Site) DisconnectAll(ctx context.Context, opts ...DisconnectAllOption) (
 		return runPlain(&s.actions.postClose, ctx)
 	}
 	return nil
+}
+
+// stillOpen returns ErrSessionEnded when a request's session has ended: then
+// the request does not speak for its user any more, who may have others now.
+func (s *Site) stillOpen(ctx context.Context, own *session) error {
+	if own.ended() {
+		return ErrSessionEnded
+	}
+	return s.confirm(context.WithoutCancel(ctx), &place{sess: own})
 }
 
 // endUser ends all sessions of a user.

@@ -214,12 +214,22 @@ func (q *request) force() (undo func()) {
 // enter runs what comes before a guarded handler, in the order that
 // docs/guarantees.md gives, and tells who may come in.
 func (g *guard) enter(ctx context.Context, q *request) (UserID, error) {
+	for {
+		user, err := g.pass(ctx, q)
+		if err != nil || !q.unseen(user) {
+			return user, err
+		}
+		// It was nobody's for a while, because of a guard beside this one.
+	}
+}
+
+func (g *guard) pass(ctx context.Context, q *request) (UserID, error) {
 	s := g.site
 	user, err := q.user(ctx)
 	if err != nil {
 		return Nobody, err
 	}
-	if err := q.once(ctx, &q.fired.request, s.actions.request.any(), func(ctx context.Context) error { return runUser(&s.actions.request, ctx, user) }); err != nil {
+	if err := q.once(ctx, q.firing(&q.fired.request, user), s.actions.request.any(), func(ctx context.Context) error { return runUser(&s.actions.request, ctx, user) }); err != nil {
 		return Nobody, err
 	}
 	if user, err = q.user(ctx); err != nil { // an action may connect or disconnect
@@ -236,7 +246,7 @@ func (g *guard) enter(ctx context.Context, q *request) (UserID, error) {
 	if err := g.admit(ctx, q, user); err != nil {
 		return Nobody, err
 	}
-	err = q.once(ctx, &q.fired.stage, s.actions.connected.any() || s.actions.unconnected.any(), func(ctx context.Context) error {
+	err = q.once(ctx, q.firing(&q.fired.stage, user), s.actions.connected.any() || s.actions.unconnected.any(), func(ctx context.Context) error {
 		if user == Nobody {
 			return runPlain(&s.actions.unconnected, ctx)
 		}
@@ -285,7 +295,8 @@ func (q *request) user(ctx context.Context) (UserID, error) {
 	if inside(ctx, sess) {
 		return sess.user, nil
 	}
-	err = q.site.opening.do(ctx, sess, sess.opened, func() error {
+	over := func() bool { return sess.opened() || sess.ended() }
+	err = q.site.opening.do(ctx, sess, over, func() error {
 		if err := runUser(&q.site.actions.open, within(ctx, sess), sess.user); err != nil {
 			return err
 		}

@@ -25,6 +25,7 @@ type hub struct {
 	bySubnet  map[netip.Prefix]int     // of connections in which nobody is connected when they open
 	acting    map[liveExcept]int       // tabs that are changing the connection here
 	expected  map[liveExcept]time.Time // tabs that are doing so on another server
+	expecting []fadingExcept           // the same, those that were expected first before the others
 	joined    int
 	closed    bool
 	some      chan struct{}  // there is a connection
@@ -83,6 +84,11 @@ type recentNotice struct {
 type fadingNotice struct {
 	key  Key
 	when time.Time
+}
+
+type fadingExcept struct {
+	liveExcept
+	until time.Time
 }
 
 // liveOpening is how long a request for a live connection may take to arrive.
@@ -408,7 +414,21 @@ func (h *hub) act(e liveExcept, n int) {
 func (h *hub) expect(e liveExcept) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.expected[e] = time.Now().Add(10 * time.Second)
+	now := time.Now()
+	h.forgetExpected(now)
+	until := now.Add(10 * time.Second)
+	h.expected[e] = until
+	h.expecting = append(h.expecting, fadingExcept{e, until})
+}
+
+// forgetExpected forgets the tabs that did not come; h.mu is held.
+func (h *hub) forgetExpected(now time.Time) {
+	for len(h.expecting) > 0 && now.After(h.expecting[0].until) {
+		if f := h.expecting[0]; h.expected[f.liveExcept].Equal(f.until) {
+			delete(h.expected, f.liveExcept)
+		}
+		h.expecting = h.expecting[1:]
+	}
 }
 
 // isExpected is for a tab that changes the connection itself; h.mu is held.
@@ -483,12 +503,9 @@ func (h *hub) heartbeat(tick, ticks int) {
 			c.out.push(liveHeartbeat)
 		}
 	}
-	h.forget(time.Now())
-	for e, until := range h.expected {
-		if time.Now().After(until) {
-			delete(h.expected, e)
-		}
-	}
+	now := time.Now()
+	h.forget(now)
+	h.forgetExpected(now)
 }
 
 // closeAll closes every connection: the server is going down.

@@ -166,8 +166,12 @@ func (s *Site) liveBrowsers(q *request, session Key, keys []Key) ([]Key, error) 
 func (s *Site) liveOrigin(q *request) bool {
 	origins := q.r.Header["Origin"]
 	if len(origins) == 0 { // not a browser; then it is to say where it belongs if it has a session
-		lines := q.r.Header["Cookie"]
-		return !cookie.Has(lines, s.names.session) && !cookie.Has(lines, s.names.browser)
+		for _, h := range append([]string{anonymousHierarchy, independentHierarchy}, s.refs.hierarchies()...) {
+			if cookie.Has(q.r.Header["Cookie"], s.names.of(h)) {
+				return false
+			}
+		}
+		return true
 	}
 	if len(origins) > 1 {
 		return false
@@ -262,11 +266,18 @@ func (s *Site) answerHello(ctx context.Context, c *liveConn, kind websocket.Mess
 }
 
 // liveAlive reports whether the session of a tab has not ended; nobody's has
-// nothing to end.
-func (s *Site) liveAlive(ctx context.Context, session Key) (bool, error) {
+// nothing to end. It is asked where no server catches the panic of an action
+// at the end that is found.
+func (s *Site) liveAlive(ctx context.Context, session Key) (alive bool, err error) {
 	if session == (Key{}) {
 		return true, nil
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.ErrorContext(ctx, "sojourn: an OnSessionEnd action panicked", "panic", p)
+			err = errActionPanicked
+		}
+	}()
 	e, err := s.load(ctx, session, nowMillis())
 	return e != nil, err
 }

@@ -8,7 +8,33 @@ import (
 
 // firedActions says which request-level actions have fired; stage stands for
 // connected-request or unconnected-request.
-type firedActions struct{ request, stage, denied fired }
+type firedActions struct {
+	request, stage firedFor
+	denied         fired
+}
+
+// firedFor tells what fired for whoever makes the request from what fired for
+// nobody because of ForceUnconnected: a user whom no action has seen is let in
+// nowhere.
+type firedFor struct{ own, forced fired }
+
+// unseen reports whether a user's actions have yet to fire.
+func (q *request) unseen(user UserID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return user != Nobody && !(q.fired.request.own.yes && q.fired.stage.own.yes)
+}
+
+// firing is which of the two counts for a guard that asks as user.
+func (q *request) firing(x *firedFor, user UserID) *fired {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	nobodys := q.identified.Load() && q.sess.Load() == nil
+	if user == Nobody && !x.own.yes && (x.forced.yes || !nobodys) {
+		return &x.forced
+	}
+	return &x.own
+}
 
 type fired struct {
 	yes bool
@@ -76,27 +102,34 @@ type onceTable struct {
 	m  map[any]chan struct{}
 }
 
+// begin makes others wait for a key until end is called. If somebody else has
+// begun, end is nil and running is closed when that one ends.
+func (o *onceTable) begin(key any) (running chan struct{}, end func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if running, ok := o.m[key]; ok {
+		return running, nil
+	}
+	if o.m == nil {
+		o.m = make(map[any]chan struct{})
+	}
+	running = make(chan struct{})
+	o.m[key] = running
+	return running, func() {
+		o.mu.Lock()
+		delete(o.m, key)
+		o.mu.Unlock()
+		close(running)
+	}
+}
+
 // do runs f unless done, or unless somebody else runs it for the same key and
 // it is done then.
 func (o *onceTable) do(ctx context.Context, key any, done func() bool, f func() error) error {
 	for !done() {
-		o.mu.Lock()
-		running, ok := o.m[key]
-		if !ok {
-			if o.m == nil {
-				o.m = make(map[any]chan struct{})
-			}
-			running = make(chan struct{})
-			o.m[key] = running
-		}
-		o.mu.Unlock()
-		if !ok {
-			defer func() {
-				o.mu.Lock()
-				delete(o.m, key)
-				o.mu.Unlock()
-				close(running)
-			}()
+		running, end := o.begin(key)
+		if end != nil {
+			defer end()
 			if done() { // it ended between the two questions
 				return nil
 			}

@@ -185,7 +185,7 @@ func (q *request) tabPlace(ctx context.Context, scope Scope, persistent, make bo
 		}
 	}
 	p.tab = tab.id
-	p.vals = p.tabp.state(p.owner, persistent || make)
+	p.vals = p.tabp.state(&p, persistent || make)
 	if p.vals == nil && make {
 		return p, ErrSessionEnded
 	}
@@ -274,7 +274,7 @@ func (s *Site) placeIn(ctx context.Context, st State, persistent, make bool) (p 
 			return p, err
 		}
 	}
-	if p.vals = p.tabp.state(p.owner, persistent || make); p.vals == nil && make {
+	if p.vals = p.tabp.state(&p, persistent || make); p.vals == nil && make {
 		return p, ErrSessionEnded
 	}
 	return p, nil

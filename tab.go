@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -112,8 +113,15 @@ type tab struct {
 // tabState is the state of a tab in one session or browser.
 type tabState struct {
 	owner  Owner
+	sess   *session // the owner, as far as it is known here
+	brow   *browser // likewise
 	vals   *values
 	stored bool // the store has values of it
+}
+
+// over reports whether the owner is no more.
+func (st *tabState) over() bool {
+	return st.sess != nil && st.sess.ended() || st.brow != nil && st.brow.ended.Load()
 }
 
 // tabSet holds the tabs of a browser.
@@ -124,23 +132,39 @@ type tabSet struct {
 	evicted map[string]int64 // tabs whose state had to go, and when: they are new tabs now
 }
 
-// state is the tab's state below owner, made if need be; nil when it is not
-// there or the browser was dropped.
-func (t *tab) state(owner Owner, make bool) *values {
+// state is the tab's state below the owner of p, made if need be; nil when it
+// is not there or the browser was dropped.
+func (t *tab) state(p *place, make bool) *values {
 	set := &t.browser.tabs
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	for i := range t.states {
-		if t.states[i].owner == owner {
-			return t.states[i].vals
+		if st := &t.states[i]; st.owner == p.owner {
+			if !p.ended() {
+				st.sess, st.brow = p.sess, p.brow
+			}
+			return st.vals
 		}
 	}
 	if !make || set.dead {
 		return nil
 	}
+	t.forgetStates()
 	v := new(values)
-	t.states = append(t.states, tabState{owner: owner, vals: v})
+	t.states = append(t.states, tabState{owner: p.owner, sess: p.sess, brow: p.brow, vals: v})
 	return v
+}
+
+// forgetStates frees the tab's states in sessions and browsers that have
+// ended; the set's lock is held. A tab may outlive any number of them.
+func (t *tab) forgetStates() {
+	t.states = slices.DeleteFunc(t.states, func(st tabState) bool {
+		over := st.over()
+		if over {
+			st.vals.kill()
+		}
+		return over
+	})
 }
 
 // noteStored notes that the store has values of the tab below owner.
@@ -349,7 +373,9 @@ func (set *tabSet) takeExpired(now, timeout int64) (expired []*tab, left bool) {
 			delete(set.m, id)
 			t.kill()
 			expired = append(expired, t)
+			continue
 		}
+		t.forgetStates()
 	}
 	for id, when := range set.evicted {
 		if now >= when+timeout {

@@ -32,19 +32,30 @@ func checkPath(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sojourn: opening %s: %w", path, err)
 	}
-	dir, name := filepath.Split(abs)
-	if real, err := filepath.EvalSymlinks(abs); err == nil {
-		return real, nil
+	real := abs
+	for range mostLinks {
+		dir, name := filepath.Split(real)
+		if dir, err = filepath.EvalSymlinks(dir); errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("sojourn: opening %s: its directory does not exist: create it first: %w", abs, err)
+		}
+		if err != nil {
+			return "", fmt.Errorf("sojourn: opening %s: %w", abs, err)
+		}
+		real = filepath.Join(dir, name)
+		target, err := os.Readlink(real)
+		if err != nil { // it is no link, and perhaps not there yet
+			return real, nil
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(dir, target)
+		}
+		real = target
 	}
-	real, err := filepath.EvalSymlinks(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("sojourn: opening %s: its directory does not exist: create it first: %w", abs, err)
-	}
-	if err != nil {
-		return "", fmt.Errorf("sojourn: opening %s: %w", abs, err)
-	}
-	return filepath.Join(real, name), nil
+	return "", fmt.Errorf("sojourn: opening %s: too many links lead from one to another", abs)
 }
+
+// mostLinks is how many links may lead to the file, one to the next.
+const mostLinks = 40
 
 // checkFile makes the file if there is none, and makes sure that it is one
 // which SQLite can write, without changing it.

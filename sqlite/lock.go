@@ -21,7 +21,10 @@ var errHeld = errors.New("the lock is held")
 
 // lockFile takes the lock of the database at path, or says who has it.
 func lockFile(path string) (*fileLock, error) {
-	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|noFollow, 0o600) // it will be emptied
+	if isLink(err) {
+		return nil, fmt.Errorf("sojourn: opening %s: %s.lock is a link: remove it, and see who can write to the directory: %w", path, path, err)
+	}
 	if errors.Is(err, fs.ErrPermission) || isReadOnlyFS(err) {
 		return nil, fmt.Errorf("sojourn: opening %s: the file that says who has it open cannot be written: give the user of this process write permission on %s.lock and on its directory: %w", path, path, err)
 	}

@@ -26,6 +26,13 @@ func tryLock(f *os.File) error {
 // being started may have it open a little longer.
 func unlock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
 
+// noFollow makes opening a link an error.
+const noFollow = syscall.O_NOFOLLOW
+
+func isLink(err error) bool {
+	return errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) // the latter on FreeBSD
+}
+
 func isReadOnlyFS(err error) bool { return errors.Is(err, syscall.EROFS) }
 
 func isDiskFull(err error) bool {

@@ -25,6 +25,11 @@ func unlock(f *os.File) error {
 	return windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{Offset: far})
 }
 
+// noFollow: who may make a link on Windows may do more than that.
+const noFollow = 0
+
+func isLink(error) bool { return false }
+
 func isReadOnlyFS(err error) bool { return errors.Is(err, windows.ERROR_WRITE_PROTECT) }
 
 func isDiskFull(err error) bool {
