@@ -286,6 +286,9 @@ func (d *demonstration) greet(seeds []demo.Seed, servers string) {
 	if !d.flags.tls() {
 		fmt.Fprint(w, "Plain HTTP: the cookies are CookieConfig.Insecure, without Secure and __Host-, so that\n"+
 			"every browser and curl can use them. With --tls-cert and --tls-key they are as in production.\n")
+		if d.opts.Public {
+			fmt.Fprintln(w, "Others can reach it (--insecure): whoever is on the way reads passwords and cookies.")
+		}
 	}
 	fmt.Fprintln(w, "Stop with Ctrl-C.")
 }

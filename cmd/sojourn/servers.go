@@ -95,7 +95,7 @@ func (d *demonstration) runMany(ctx context.Context) error {
 	defer cancel()
 	b := &balancer{out: &lineWriter{w: d.stderr}}
 	defer b.stop()
-	about := "Servers, one process each; the balancer passes over one that is killed:\n"
+	about := "Servers, one process each. Kill one (kill -9 and its process): the others go on.\n"
 	for i := range d.flags.servers {
 		c, err := b.start(serverConfig{
 			Engine: d.flags.store.engine, At: d.flags.store.at,
@@ -123,9 +123,14 @@ type balancer struct {
 
 	mu       sync.Mutex
 	children []*child
-	turn     int
+	turns    [2]int // of pages, and of what pages ask for
 	stopping bool
 }
+
+// forPage is the key of a request's context that says whether a person asked
+// for the page: pages take turns of their own, so that whoever loads one again
+// meets the next server, however many scripts and calls there were in between.
+type forPage struct{}
 
 // child is one server in a process of its own.
 type child struct {
@@ -224,13 +229,13 @@ func (b *balancer) stop() {
 // left is how many servers are running.
 func (b *balancer) left() int { return len(b.running()) }
 
-// running are the servers that run, the one whose turn it is first.
+// running are the servers that run.
 func (b *balancer) running() []*child {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var alive []*child
-	for i := range b.children {
-		if c := b.children[(b.turn+i)%len(b.children)]; c.alive() {
+	for _, c := range b.children {
+		if c.alive() {
 			alive = append(alive, c)
 		}
 	}
@@ -242,11 +247,18 @@ var errNoServer = errors.New("no server is running")
 // dial connects to the server whose turn it is, or to the next one that
 // answers.
 func (b *balancer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	of := 1
+	if ctx.Value(forPage{}) != nil {
+		of = 0
+	}
 	b.mu.Lock()
-	b.turn++
+	turn := b.turns[of]
+	b.turns[of]++
 	b.mu.Unlock()
 	err := errNoServer
-	for _, c := range b.running() {
+	alive := b.running()
+	for i := range alive {
+		c := alive[(turn+i)%len(alive)]
 		conn, e := new(net.Dialer).DialContext(ctx, "tcp", c.addr)
 		if e == nil {
 			return conn, nil
@@ -262,6 +274,9 @@ func (b *balancer) handler(server *http.Server) http.Handler {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetXForwarded()
 			r.Out.URL.Scheme, r.Out.URL.Host = "http", "demo" // dial decides
+			if r.In.Method == http.MethodGet && strings.Contains(r.In.Header.Get("Accept"), "text/html") {
+				r.Out = r.Out.WithContext(context.WithValue(r.Out.Context(), forPage{}, true))
+			}
 		},
 		// A connection for each request: the next one goes to the next server.
 		Transport: &http.Transport{DialContext: b.dial, DisableKeepAlives: true, DisableCompression: true},

@@ -44,6 +44,10 @@ func TestSignOutInOneTabTellsTheOther(t *testing.T) {
 	for _, tb := range []*tab{one, two} {
 		tb.until(`document.querySelector("[data-open-tabs]").value === "2"`)
 	}
+	header := func(text string) string {
+		return fmt.Sprintf(`document.querySelector(".who").innerText.replace(/\s+/g, " ") === %q`, text)
+	}
+	one.until(header("Signed in as bob Sign out"))
 	one.press("disconnect")
 	two.until(`document.querySelector(".changed strong")?.textContent === "Connection has changed"`)
 	two.shoot("changed")
@@ -51,6 +55,7 @@ func TestSignOutInOneTabTellsTheOther(t *testing.T) {
 	if user := value[string](one, `document.querySelector("[data-shown-user]").textContent`); user != "nobody" {
 		t.Errorf("the tab that signed out takes itself for %q's", user)
 	}
+	one.until(header("Sign in Sign up"))
 	if answer := one.press("greet"); !strings.HasPrefix(answer, "not_connected") {
 		t.Errorf("the server still greets: %q", answer)
 	}
