@@ -67,8 +67,11 @@ func (h greeted) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-func (h greeted) WithAttrs(attrs []slog.Attr) slog.Handler { return greeted{h.Handler.WithAttrs(attrs)} }
-func (h greeted) WithGroup(name string) slog.Handler       { return greeted{h.Handler.WithGroup(name)} }
+func (h greeted) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return greeted{h.Handler.WithAttrs(attrs)}
+}
+
+func (h greeted) WithGroup(name string) slog.Handler { return greeted{h.Handler.WithGroup(name)} }
 
 // reason is what the system said, without the address that the caller names.
 func reason(err error) error {

@@ -40,7 +40,7 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustPa
 
 // runServer is a child: it says on a line where it listens, and serves until
 // its input ends.
-func runServer(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+func runServer(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	in := bufio.NewReader(stdin)
 	line, err := in.ReadBytes('\n')
 	var c serverConfig
@@ -52,6 +52,12 @@ func runServer(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	go func() {
 		io.Copy(io.Discard, in)
 		cancel()
+	}()
+	served := false
+	defer func() {
+		if ctx.Err() != nil && !served {
+			err = nil // what could not start because the parent ends
+		}
 	}()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -73,6 +79,7 @@ func runServer(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	}
 	server := newServer(ctx, stderr)
 	server.Handler = app
+	served = true
 	fmt.Fprintln(stdout, listener.Addr())
 	return errors.Join(serve(ctx, server, listener), app.Close())
 }
@@ -97,7 +104,7 @@ func (d *demonstration) runMany(ctx context.Context) error {
 	defer b.stop()
 	about := "Servers, one process each. Kill one (kill -9 and its process): the others go on.\n"
 	for i := range d.flags.servers {
-		c, err := b.start(serverConfig{
+		c, err := b.start(ctx, serverConfig{
 			Engine: d.flags.store.engine, At: d.flags.store.at,
 			Accounts: d.opts.Accounts, Name: strconv.Itoa(i + 1), GoPage: d.opts.GoPage,
 			PlainHTTP: d.opts.PlainHTTP, Public: d.opts.Public,
@@ -151,7 +158,7 @@ func (c *child) alive() bool {
 
 // start starts a server and waits until it listens. none is called when it was
 // the last one and ends.
-func (b *balancer) start(config serverConfig, none func()) (*child, error) {
+func (b *balancer) start(ctx context.Context, config serverConfig, none func()) (*child, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -171,6 +178,12 @@ func (b *balancer) start(config serverConfig, none func()) (*child, error) {
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
+	defer context.AfterFunc(ctx, func() {
+		b.mu.Lock()
+		b.stopping = true
+		b.mu.Unlock()
+		stdin.Close() // it stops waiting for its store
+	})()
 	line, err := json.Marshal(config)
 	if err == nil {
 		_, err = stdin.Write(append(line, '\n'))
