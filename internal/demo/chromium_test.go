@@ -220,6 +220,16 @@ func (tb *tab) isAt(path, user string) {
 	tb.until(`Number(document.querySelector("[data-open-tabs]").value) > 0`)
 }
 
+// dark makes the tab's pages those of somebody who prefers dark ones.
+func (tb *tab) dark() {
+	tb.w.t.Helper()
+	if _, err := chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+	}); err != nil {
+		tb.w.t.Fatal(err)
+	}
+}
+
 // shoot keeps a picture of the whole page, wide and as on a phone, in the
 // folder of SOJOURN_ARTEFACTS.
 func (tb *tab) shoot(name string) {
