@@ -178,7 +178,7 @@ func testOneServerKilled(t *testing.T, c *command, picture string) {
 
 	began := time.Now()
 	second.click(`[action="/sign-out/everywhere"] button`)
-	one.until(`document.querySelector(".changed")?.dataset.reason === "disconnect-all"`)
+	one.told("disconnect-all")
 	t.Logf("from the click to the other browser's tab told: %v", time.Since(began))
 	one.shoot(picture + "-told")
 	one.isAt("/functions", "")

@@ -75,7 +75,7 @@ func TestSignOutInOneTabTellsTheOther(t *testing.T) {
 	}
 	one.until(header("Signed in as bob Sign out"))
 	one.press("disconnect")
-	two.until(`document.querySelector(".changed strong")?.textContent === "Connection has changed"`)
+	two.told("disconnect")
 	two.shoot("changed")
 	two.isAt("/functions", "")
 	if user := value[string](one, `document.querySelector("[data-shown-user]").textContent`); user != "nobody" {
