@@ -122,8 +122,7 @@ func TestStrictContentSecurityPolicyHolds(t *testing.T) {
 	two.do(`await sojourn.call("order", { title: "bread" })`)
 	two.until(`document.querySelector("#orders").innerText === "bread"`)
 	one.do(`await sojourn.disconnect()`)
-	two.until(message + ` !== null`)
-	if style := value[string](two, `(({ position, color }) => position + " " + color)(getComputedStyle(`+message+`))`); style != "fixed rgb(255, 255, 255)" {
+	if style := two.shownMessage().Style; style != "fixed rgb(255, 255, 255)" {
 		t.Errorf("the message is styled %q", style)
 	}
 	two.isOf("")

@@ -185,7 +185,19 @@ func (tb *tab) click(id string) {
 	tb.do(fmt.Sprintf(`setTimeout(() => document.getElementById(%q).click(), 0)`, id))
 }
 
+// message is what tells people that the connection has changed; shownMessage
+// waits until there was one, for as long as the tab has been open.
 const message = `document.querySelector("[role=alert]")`
+
+type notedMessage struct {
+	Text, User, Style string // User is whose the page was meanwhile
+}
+
+func (tb *tab) shownMessage() notedMessage {
+	tb.t.Helper()
+	tb.until(`noted("messages").length > 0`)
+	return noted[notedMessage](tb, "messages")[0]
+}
 
 // server is the application, in this process.
 type server struct {

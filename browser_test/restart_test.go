@@ -122,7 +122,7 @@ func TestTabOutlivesItsServer(t *testing.T) {
 	// A session that ended while nobody could be told.
 	p.kill()
 	p.start(envEnd + "=alice")
-	one.until(message + ` !== null`)
+	one.shownMessage()
 	one.isOf("")
 	if failures := noted[string](one, "failures"); len(failures) != 0 {
 		t.Errorf("the page failed: %q", failures)

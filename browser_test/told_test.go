@@ -14,9 +14,8 @@ func TestTabIsToldOfASignOutInAnother(t *testing.T) {
 
 	loads := noted[string](one, "loads")
 	one.do(`await sojourn.disconnect()`)
-	two.until(message + `?.textContent === "Connection has changed"`)
-	if user := value[string](two, `document.body.dataset.user`); user != "alice" {
-		t.Errorf("while the message is shown the page is %q's, want alice's still", user)
+	if shown := two.shownMessage(); shown.Text != "Connection has changed" || shown.User != "alice" {
+		t.Errorf("%q is shown while the page is %q's, want alice's still", shown.Text, shown.User)
 	}
 	two.isOf("")
 	if told := noted[string](two, "live"); !slices.Equal(told, []string{"welcome alice", "changed disconnect", "welcome "}) {
@@ -48,7 +47,7 @@ func TestEveryBrowserIsToldOfASignOutEverywhere(t *testing.T) {
 	if told := noted[string](one, "live"); slices.ContainsFunc(told, func(s string) bool { return s == "changed disconnect-all" }) {
 		t.Errorf("the tab that signed out heard %q: it restarts by the answer to its call", told)
 	}
-	two.until(message + ` !== null`)
+	two.shownMessage()
 	two.isOf("")
 	if told := noted[string](two, "live"); !slices.Contains(told, "changed disconnect-all") {
 		t.Errorf("the other browser heard %q", told)
@@ -70,7 +69,7 @@ func TestTabIsToldOfASignInInAnother(t *testing.T) {
 
 	one.click("login")
 	one.isOf("alice")
-	two.until(message + ` !== null`)
+	two.shownMessage()
 	two.isOf("alice")
 	if told := noted[string](two, "live"); !slices.Equal(told, []string{"welcome ", "changed connected", "welcome alice"}) {
 		t.Errorf("the other tab heard %q", told)
@@ -127,7 +126,7 @@ func TestRevokedSessionsTabsAreTold(t *testing.T) {
 	one.do(`
 		const list = await sojourn.call("sessions");
 		await sojourn.call("sessions.end", list.find((s) => !s.Current).ID);`)
-	two.until(message + ` !== null`)
+	two.shownMessage()
 	two.isOf("")
 	if told := noted[string](two, "live"); !slices.Contains(told, "changed revoked") {
 		t.Errorf("the revoked session's tab heard %q", told)

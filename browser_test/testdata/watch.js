@@ -14,6 +14,15 @@
   document.addEventListener("securitypolicyviolation", (e) => note("violations", `${e.effectiveDirective} ${e.blockedURI}`));
   window.addEventListener("error", (e) => note("failures", String(e.message)));
   window.addEventListener("unhandledrejection", (e) => note("failures", String(e.reason)));
+  // The message is there for two seconds, of which a slow machine may miss all.
+  let shown;
+  new MutationObserver(() => {
+    const message = document.querySelector("[role=alert]");
+    if (!message || message === shown) return;
+    shown = message;
+    const { position, color } = getComputedStyle(message);
+    note("messages", { text: message.textContent, user: document.body.dataset.user ?? "", style: `${position} ${color}` });
+  }).observe(document, { childList: true, subtree: true });
   window.live = ""; // what the live connection of this page said last, but for heartbeats and events
   window.WebSocket = class extends WebSocket {
     constructor(...args) {

@@ -85,6 +85,8 @@ func parseDemo(args []string) (*demoFlags, error) {
 	switch {
 	case set.NArg() > 0:
 		return nil, usagef("demo takes flags only, not %q: see sojourn demo --help", set.Arg(0))
+	case f.addr == "":
+		return nil, usagef("--addr needs host:port")
 	case given["db"] && db == "":
 		return nil, usagef("--db needs the name of a file")
 	case given["store"] && store == "":
@@ -124,7 +126,20 @@ func (f *demoFlags) setStore(store, db string) (err error) {
 			f.accounts = strings.TrimSuffix(f.store.at, ext) + "-accounts" + ext
 		}
 	}
+	if f.store.engine == "sqlite" && sameFile(f.store.at, f.accounts) {
+		return usagef("--accounts has to be another file than that of the sessions, %s", f.store.at)
+	}
 	return err
+}
+
+// sameFile reports whether two names are of one file, which may be missing.
+func sameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	if errA == nil && errB == nil {
+		return os.SameFile(infoA, infoB)
+	}
+	return filepath.Clean(a) == filepath.Clean(b)
 }
 
 func (f *demoFlags) setProxies(text string) error {
@@ -216,6 +231,9 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	if ctx.Err() != nil {
 		fmt.Fprintln(stdout, "\nStopped.")
+		if !d.greeted {
+			return nil // what could not start because of that
+		}
 	}
 	return err
 }
@@ -227,6 +245,7 @@ type demonstration struct {
 	server         *http.Server
 	listener       net.Listener
 	stdout, stderr io.Writer
+	greeted        bool // it serves
 }
 
 // runOne serves the demo in this process.
@@ -266,6 +285,7 @@ func startGoPage(ctx context.Context) (dir string, stop func(), err error) {
 
 // greet says where the demo is and who can sign in.
 func (d *demonstration) greet(seeds []demo.Seed, servers string) {
+	d.greeted = true
 	scheme := "http"
 	if d.flags.tls() {
 		scheme = "https"
@@ -286,6 +306,9 @@ func (d *demonstration) greet(seeds []demo.Seed, servers string) {
 	if !d.flags.tls() {
 		fmt.Fprint(w, "Plain HTTP: the cookies are CookieConfig.Insecure, without Secure and __Host-, so that\n"+
 			"every browser and curl can use them. With --tls-cert and --tls-key they are as in production.\n")
+		if d.opts.Public {
+			fmt.Fprintln(w, "Others can reach it (--insecure): whoever is on the way reads passwords and cookies.")
+		}
 	}
 	fmt.Fprintln(w, "Stop with Ctrl-C.")
 }

@@ -99,7 +99,7 @@ func (d *running) stop(t *testing.T, signal os.Signal) {
 	if !strings.Contains(string(rest), "Stopped.") {
 		t.Errorf("after %v it says %q", signal, rest)
 	}
-	if strings.Contains(d.stderr.String(), "goroutine ") || strings.Contains(d.stderr.String(), "ERROR") {
+	if strings.Contains(d.stderr.String(), "goroutine ") || strings.Contains(d.stderr.String(), "ERROR") || strings.Contains(d.stderr.String(), "Insecure") {
 		t.Errorf("it complained:\n%s", d.stderr.String())
 	}
 }

@@ -73,6 +73,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "sojourn:", oneLine(err))
 		return exitUsage
 	default:
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = errors.New("interrupted")
+		}
 		fmt.Fprintln(stderr, "sojourn:", oneLine(err))
 		return exitFailed
 	}
@@ -112,8 +115,16 @@ func parseFlags(set *flag.FlagSet, args []string) error {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return err
 	}
-	return usagef("%s: see sojourn %s --help", strings.Replace(err.Error(), "flag provided but not defined: -", "unknown flag --", 1), set.Name())
+	return usagef("%s: see sojourn %s --help", twoDashes.Replace(err.Error()), set.Name())
 }
+
+// twoDashes names flags as the help does.
+var twoDashes = strings.NewReplacer(
+	"flag provided but not defined: -", "unknown flag --",
+	"flag needs an argument: -", "flag needs an argument: --",
+	" for flag -", " for flag --",
+	" for -", " for --",
+)
 
 func runHelp(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	switch {

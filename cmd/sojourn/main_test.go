@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sojourn-go/sojourn/sqlite"
 )
 
 var (
@@ -92,8 +94,12 @@ func TestSenselessCommandLinesAreStatus2(t *testing.T) {
 		{[]string{"demo", "--frobnicate"}, "unknown flag --frobnicate"},
 		{[]string{"demo", "more"}, `"more"`},
 		{[]string{"demo", "--db", ""}, "--db"},
-		{[]string{"demo", "--db"}, "argument: -db"},
+		{[]string{"demo", "--db"}, "argument: --db"},
 		{[]string{"demo", "--addr", "nonsense"}, "--addr nonsense"},
+		{[]string{"demo", "--addr", ""}, "--addr needs"},
+		{[]string{"demo", "--db", "x.db", "--accounts", "./x.db"}, "another file"},
+		{[]string{"demo", "--servers", "1000"}, "1 to 16"},
+		{[]string{"demo", "--servers", "x"}, "--servers"},
 		{[]string{"demo", "--addr", "127.0.0.1:99999"}, "port"},
 		{[]string{"demo", "--insecure=maybe"}, "insecure"},
 		{[]string{"demo", "--tls-cert", "cert.pem"}, "--tls-key"},
@@ -204,4 +210,73 @@ func TestFilesThatCannotBeUsedAreStatus1(t *testing.T) {
 	}
 	wantFailure(t, []string{"demo", "--addr", "127.0.0.1:0", "--db", filepath.Join(dir, "fine.db")}, 1, folder)
 	wantFailure(t, []string{"demo", "--addr", "127.0.0.1:0", "--tls-cert", text, "--tls-key", text}, 1, "certificate")
+
+	// Somebody else's database stays as it is.
+	foreign := filepath.Join(dir, "foreign.db")
+	store, err := sqlite.Open(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFailure(t, []string{"demo", "--addr", "127.0.0.1:0", "--store", "memory", "--accounts", foreign}, 1, foreign, "another application")
+	if after, err := os.ReadFile(foreign); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("it has changed the database of another application, or %v", err)
+	}
+	// What is wrong with a page of the file is said with its name.
+	broken := filepath.Join(dir, "broken.db")
+	startDemo(t, "--addr", "127.0.0.1:0", "--store", "memory", "--accounts", broken).stop(t, os.Interrupt)
+	content, err := os.ReadFile(broken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(content[4096:], bytes.Repeat([]byte{0x5a}, len(content)-4096))
+	if err := os.WriteFile(broken, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantFailure(t, []string{"demo", "--addr", "127.0.0.1:0", "--store", "memory", "--accounts", broken}, 1, broken, "malformed")
+}
+
+func TestCtrlCWhileAnEngineDoesNotAnswerIsACleanStop(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"postgres", "redis"} {
+		for _, args := range [][]string{{"demo", "--addr", "127.0.0.1:0", "--wasm=false"}, {"demo", "--addr", "127.0.0.1:0", "--wasm=false", "--servers", "3"}, {"sessions", "count"}} {
+			t.Run(scheme+" "+strings.Join(args, " "), func(t *testing.T) {
+				t.Parallel()
+				engine, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer engine.Close()
+				cmd := exec.CommandContext(t.Context(), program, append(args, "--store", scheme+"://"+engine.Addr().String()+"/0")...)
+				cmd.Dir = t.TempDir()
+				var stdout, stderr bytes.Buffer
+				cmd.Stdout, cmd.Stderr = &stdout, &stderr
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				conn, err := engine.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				if err := cmd.Process.Signal(os.Interrupt); err != nil {
+					t.Fatal(err)
+				}
+				cmd.Wait()
+				status, says, complains := 0, "Stopped.", ""
+				if args[0] == "sessions" {
+					status, says, complains = 1, "", "sojourn: interrupted\n"
+				}
+				if got := cmd.ProcessState.ExitCode(); got != status || stderr.String() != complains || !strings.Contains(stdout.String(), says) {
+					t.Errorf("it exits with %d, says %q and complains %q", got, stdout.String(), stderr.String())
+				}
+			})
+		}
+	}
 }

@@ -53,8 +53,25 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener) erro
 }
 
 func logger(w io.Writer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, nil))
+	return slog.New(greeted{slog.NewTextHandler(w, nil)})
 }
+
+// greeted drops one record: the site's warning that its cookies are Insecure.
+// The demo says so itself, once and in its own words, where it says where it is.
+type greeted struct{ slog.Handler }
+
+func (h greeted) Handle(ctx context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "sojourn: CookieConfig.Insecure is set") {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h greeted) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return greeted{h.Handler.WithAttrs(attrs)}
+}
+
+func (h greeted) WithGroup(name string) slog.Handler { return greeted{h.Handler.WithGroup(name)} }
 
 // reason is what the system said, without the address that the caller names.
 func reason(err error) error {

@@ -40,7 +40,7 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustPa
 
 // runServer is a child: it says on a line where it listens, and serves until
 // its input ends.
-func runServer(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+func runServer(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	in := bufio.NewReader(stdin)
 	line, err := in.ReadBytes('\n')
 	var c serverConfig
@@ -52,6 +52,12 @@ func runServer(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	go func() {
 		io.Copy(io.Discard, in)
 		cancel()
+	}()
+	served := false
+	defer func() {
+		if ctx.Err() != nil && !served {
+			err = nil // what could not start because the parent ends
+		}
 	}()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -73,6 +79,7 @@ func runServer(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) e
 	}
 	server := newServer(ctx, stderr)
 	server.Handler = app
+	served = true
 	fmt.Fprintln(stdout, listener.Addr())
 	return errors.Join(serve(ctx, server, listener), app.Close())
 }
@@ -95,9 +102,9 @@ func (d *demonstration) runMany(ctx context.Context) error {
 	defer cancel()
 	b := &balancer{out: &lineWriter{w: d.stderr}}
 	defer b.stop()
-	about := "Servers, one process each; the balancer passes over one that is killed:\n"
+	about := "Servers, one process each. Kill one (kill -9 and its process): the others go on.\n"
 	for i := range d.flags.servers {
-		c, err := b.start(serverConfig{
+		c, err := b.start(ctx, serverConfig{
 			Engine: d.flags.store.engine, At: d.flags.store.at,
 			Accounts: d.opts.Accounts, Name: strconv.Itoa(i + 1), GoPage: d.opts.GoPage,
 			PlainHTTP: d.opts.PlainHTTP, Public: d.opts.Public,
@@ -123,9 +130,14 @@ type balancer struct {
 
 	mu       sync.Mutex
 	children []*child
-	turn     int
+	turns    [2]int // of pages, and of what pages ask for
 	stopping bool
 }
+
+// forPage is the key of a request's context that says whether a person asked
+// for the page: pages take turns of their own, so that whoever loads one again
+// meets the next server, however many scripts and calls there were in between.
+type forPage struct{}
 
 // child is one server in a process of its own.
 type child struct {
@@ -146,7 +158,7 @@ func (c *child) alive() bool {
 
 // start starts a server and waits until it listens. none is called when it was
 // the last one and ends.
-func (b *balancer) start(config serverConfig, none func()) (*child, error) {
+func (b *balancer) start(ctx context.Context, config serverConfig, none func()) (*child, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -166,6 +178,12 @@ func (b *balancer) start(config serverConfig, none func()) (*child, error) {
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
+	defer context.AfterFunc(ctx, func() {
+		b.mu.Lock()
+		b.stopping = true
+		b.mu.Unlock()
+		stdin.Close() // it stops waiting for its store
+	})()
 	line, err := json.Marshal(config)
 	if err == nil {
 		_, err = stdin.Write(append(line, '\n'))
@@ -224,13 +242,13 @@ func (b *balancer) stop() {
 // left is how many servers are running.
 func (b *balancer) left() int { return len(b.running()) }
 
-// running are the servers that run, the one whose turn it is first.
+// running are the servers that run.
 func (b *balancer) running() []*child {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var alive []*child
-	for i := range b.children {
-		if c := b.children[(b.turn+i)%len(b.children)]; c.alive() {
+	for _, c := range b.children {
+		if c.alive() {
 			alive = append(alive, c)
 		}
 	}
@@ -242,11 +260,18 @@ var errNoServer = errors.New("no server is running")
 // dial connects to the server whose turn it is, or to the next one that
 // answers.
 func (b *balancer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	of := 1
+	if ctx.Value(forPage{}) != nil {
+		of = 0
+	}
 	b.mu.Lock()
-	b.turn++
+	turn := b.turns[of]
+	b.turns[of]++
 	b.mu.Unlock()
 	err := errNoServer
-	for _, c := range b.running() {
+	alive := b.running()
+	for i := range alive {
+		c := alive[(turn+i)%len(alive)]
 		conn, e := new(net.Dialer).DialContext(ctx, "tcp", c.addr)
 		if e == nil {
 			return conn, nil
@@ -262,6 +287,9 @@ func (b *balancer) handler(server *http.Server) http.Handler {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetXForwarded()
 			r.Out.URL.Scheme, r.Out.URL.Host = "http", "demo" // dial decides
+			if r.In.Method == http.MethodGet && strings.Contains(r.In.Header.Get("Accept"), "text/html") {
+				r.Out = r.Out.WithContext(context.WithValue(r.Out.Context(), forPage{}, true))
+			}
 		},
 		// A connection for each request: the next one goes to the next server.
 		Transport: &http.Transport{DialContext: b.dial, DisableKeepAlives: true, DisableCompression: true},

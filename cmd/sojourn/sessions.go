@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -29,7 +31,8 @@ What:
   count                 how many sessions, browsers and values there are
   purge                 remove what has expired; a running site does so by itself
 
-USER is the site's UserID, SESSION the public id that list shows.
+USER is the site's UserID, SESSION the public id that list shows. A USER that
+begins with - comes after --.
 
 Flags:
   --store where   sqlite:FILE, postgres://… or redis://… (or SOJOURN_STORE in
@@ -65,14 +68,26 @@ func parseSessions(args []string) (*sessionsFlags, error) {
 	set.BoolVar(&f.yes, "yes", false, "")
 	set.BoolVar(&f.all, "all", false, "")
 	var words []string
-	for {
-		if err := parseFlags(set, args); err != nil {
+	for len(args) > 0 {
+		end := slices.IndexFunc(args, noFlag)
+		switch {
+		case end == 0 && args[0] == "--":
+			words, args = append(words, args[1:]...), nil
+			continue
+		case end == 0:
+			words, args = append(words, args[0]), args[1:]
+			continue
+		case end < 0:
+			end = len(args)
+		}
+		if err := parseFlags(set, args[:end]); err != nil {
 			return nil, err
 		}
-		if set.NArg() == 0 {
-			break
+		rest := set.Args()
+		if len(rest) > 0 {
+			words, rest = append(words, rest[0]), rest[1:]
 		}
-		words, args = append(words, set.Arg(0)), set.Args()[1:]
+		args = slices.Concat(rest, args[end:])
 	}
 	if len(words) == 0 {
 		return nil, usagef("sessions needs to know what: list, end, count or purge; see sojourn sessions --help")
@@ -93,6 +108,13 @@ func parseSessions(args []string) (*sessionsFlags, error) {
 		return nil, usagef("--store memory: the sessions of another process's memory cannot be seen from here")
 	}
 	return &f, nil
+}
+
+// noFlag reports whether a word is no flag although it begins with -: the end
+// of the flags, or one session of 64, by its id.
+func noFlag(word string) bool {
+	id, err := base64.RawURLEncoding.DecodeString(word)
+	return word == "--" || strings.HasPrefix(word, "-") && err == nil && len(id) == 16
 }
 
 func (f *sessionsFlags) check() error {
@@ -147,7 +169,11 @@ func runSessions(ctx context.Context, args []string, stdout, stderr io.Writer) e
 // isTerminal reports whether somebody may sit at a file.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull) // a character device too
+	return err != nil || !os.SameFile(info, null)
 }
 
 // keeper does what a command line says.
@@ -242,7 +268,7 @@ func (k *keeper) end(ctx context.Context) error {
 	}
 	if len(chosen) > 0 && !k.yes {
 		table(k.stderr, chosen)
-		if err := k.confirm(fmt.Sprintf("End %s of %q?", number(len(chosen), "session"), k.args[0])); err != nil {
+		if err := k.confirm(ctx, fmt.Sprintf("End %s of %q?", number(len(chosen), "session"), k.args[0])); err != nil {
 			return err
 		}
 	}
@@ -300,7 +326,7 @@ const purgeAtOnce = 1000
 
 func (k *keeper) purge(ctx context.Context) error {
 	if !k.yes {
-		if err := k.confirm("Remove every session, browser and tab that has expired?"); err != nil {
+		if err := k.confirm(ctx, "Remove every session, browser and tab that has expired?"); err != nil {
 			return err
 		}
 	}
@@ -331,11 +357,22 @@ func (k *keeper) purge(ctx context.Context) error {
 
 var errNo = errors.New("nothing was done")
 
-// confirm asks at the terminal.
-func (k *keeper) confirm(question string) error {
+// confirm asks at the terminal. Ctrl-C is a no.
+func (k *keeper) confirm(ctx context.Context, question string) error {
 	fmt.Fprintf(k.stderr, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(os.Stdin).ReadString('\n')
-	if err != nil && answer == "" {
+	said := make(chan string, 1)
+	go func() { // it may read for as long as the program runs
+		answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		said <- answer
+	}()
+	var answer string
+	select {
+	case answer = <-said:
+	case <-ctx.Done():
+		fmt.Fprintln(k.stderr)
+		return errNo
+	}
+	if answer == "" {
 		fmt.Fprintln(k.stderr)
 		return usagef("nobody answers at standard input: give --yes")
 	}

@@ -71,6 +71,11 @@ func TestSessionsOfAFile(t *testing.T) {
 		t.Errorf("the list is %+v", list)
 	}
 
+	// One id of 64 begins with -.
+	wantFailure(t, []string{"sessions", "end", "--yes", user, list[0].ID, "-AAAAAAAAAAAAAAAAAAAAA", "--json", store}, 1, `"-AAAAAAAAAAAAAAAAAAAAA"`, "nothing was ended")
+	wantFailure(t, []string{"sessions", "end", "--yes", user, store, "-AAAAAAAAAAAAAAAAAAAAA"}, 1, `"-AAAAAAAAAAAAAAAAAAAAA"`)
+	done(t, []string{"sessions", "list", store, "--", "--user"}, `"--user" has no session`)
+
 	// Nobody is there to say yes.
 	if status, _, stderr := sojourn(t, "sessions", "end", user, list[0].ID, store); status != 2 || !strings.Contains(stderr, "--yes") {
 		t.Errorf("ending without --yes exits with %d and says %q", status, stderr)

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/sojourn-go/sojourn"
 	"github.com/sojourn-go/sojourn/postgres"
 	"github.com/sojourn-go/sojourn/redis"
@@ -74,10 +76,21 @@ func (s storeSpec) open(ctx context.Context, log *slog.Logger) (sojourn.Store, e
 	}
 }
 
-// reached says in few words that an engine could not be reached.
+// reached says in few words that an engine could not be reached, or does not
+// let us in.
 func (s storeSpec) reached(store sojourn.Store, err error) (sojourn.Store, error) {
-	var op *net.OpError
-	if errors.As(err, &op) {
+	var (
+		op      *net.OpError
+		name    *net.DNSError
+		refused *pgconn.PgError
+		connect *pgconn.ConnectError
+	)
+	switch {
+	case errors.As(err, &connect) && errors.As(err, &refused):
+		err = fmt.Errorf("%s: %s", s, refused.Message)
+	case errors.As(err, &name):
+		err = fmt.Errorf("%s cannot be reached: %w", s, name)
+	case errors.As(err, &op):
 		err = fmt.Errorf("%s cannot be reached: %w", s, op.Err)
 	}
 	return store, err

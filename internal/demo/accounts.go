@@ -96,10 +96,13 @@ func openFile(ctx context.Context, path string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	var version int
-	err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+	var version, tables, ours int // at one moment: another server may be making them
+	err = db.QueryRowContext(ctx, `SELECT user_version, (SELECT count(*) FROM sqlite_schema),
+		(SELECT count(*) FROM sqlite_schema WHERE name = 'accounts') FROM pragma_user_version`).Scan(&version, &tables, &ours)
 	switch {
 	case err != nil:
+	case tables > 0 && (version == 0 || ours == 0):
+		err = errors.New("it is the database of another application: give another file")
 	case version == 0:
 		_, err = db.ExecContext(ctx, "BEGIN IMMEDIATE;"+accountsSchema+"COMMIT;")
 	case version != accountsVersion:

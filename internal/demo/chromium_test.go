@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/sojourn-go/sojourn/internal/demo"
@@ -119,6 +120,10 @@ func (w *window) open(path string) *tab {
 	}
 	heard := make(chan struct{})
 	w.t.Cleanup(func() { cancel(); <-heard })
+	_, err = chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: noteChanges})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	go func() {
 		defer close(heard)
 		for message, err := range console {
@@ -131,6 +136,19 @@ func (w *window) open(path string) *tab {
 	tb := &tab{w, ctx}
 	tb.visit(path)
 	return tb
+}
+
+// noteChanges notes what a page says when its connection has changed: it says so
+// for two seconds, of which a slow machine may miss all.
+const noteChanges = `new MutationObserver(() => {
+	const e = document.querySelector(".changed");
+	if (e) sessionStorage.changed = e.dataset.reason + ": " + e.querySelector("strong").textContent;
+}).observe(document, { childList: true, subtree: true })`
+
+// told waits until the tab has said that its connection has changed, and why.
+func (tb *tab) told(reason string) {
+	tb.w.t.Helper()
+	tb.until(fmt.Sprintf(`sessionStorage.changed === %q`, reason+": Connection has changed"))
 }
 
 // hear notes violations of the policy, and exceptions.
@@ -218,6 +236,16 @@ func (tb *tab) isAt(path, user string) {
 	tb.w.t.Helper()
 	tb.until(fmt.Sprintf(`location.pathname === %q && document.readyState === "complete" && (document.querySelector(".who .name bdi")?.textContent ?? "") === %q`, path, user))
 	tb.until(`Number(document.querySelector("[data-open-tabs]").value) > 0`)
+}
+
+// dark makes the tab's pages those of somebody who prefers dark ones.
+func (tb *tab) dark() {
+	tb.w.t.Helper()
+	if _, err := chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+	}); err != nil {
+		tb.w.t.Fatal(err)
+	}
 }
 
 // shoot keeps a picture of the whole page, wide and as on a phone, in the

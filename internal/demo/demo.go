@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -112,7 +113,7 @@ func (a *App) open(ctx context.Context, opts Options) (err error) {
 		return err
 	}
 	if a.seeds, err = a.accounts.seed(ctx, opts.Public); err != nil {
-		return err
+		return fmt.Errorf("the accounts in %s: %w", opts.Accounts, err)
 	}
 	if !opts.Public {
 		a.told = a.seeds

@@ -2,11 +2,9 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
 
 	"github.com/sojourn-go/sojourn"
 	"github.com/sojourn-go/sojourn/protocol"
@@ -27,10 +25,6 @@ var errCrossOrigin = &protocol.Error{Code: protocol.CodeCrossOrigin}
 // fail is Config.ErrorHandler: it answers a request whose guard or handler
 // returned an error. What went wrong inside goes to the log, not to the page.
 func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if strings.HasPrefix(r.URL.Path, protocol.DefaultPath) {
-		a.failCall(w, r, err)
-		return
-	}
 	var p problem
 	switch {
 	case errors.As(err, &p):
@@ -62,26 +56,6 @@ func (a *App) fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.log.LogAttrs(r.Context(), slog.LevelError, "error page failed", slog.Any("error", err))
 		http.Error(w, http.StatusText(p.Status), p.Status)
 	}
-}
-
-// failCall answers a program that called an endpoint of the site, not a
-// person: with the error's code, as JSON.
-func (a *App) failCall(w http.ResponseWriter, r *http.Request, err error) {
-	e := &protocol.Error{Code: protocol.CodeInternal, Message: "internal error"}
-	switch {
-	case errors.Is(err, sojourn.ErrNotConnected): // also when that is why permission is denied
-		e = &protocol.Error{Code: protocol.CodeNotConnected, Message: "not connected"}
-	case errors.Is(err, sojourn.ErrSessionEnded):
-		e = &protocol.Error{Code: protocol.CodeSessionEnded, Message: "the session ended"}
-	case errors.Is(err, sojourn.ErrUnavailable):
-		e = &protocol.Error{Code: protocol.CodeUnavailable, Message: "the store is unavailable"}
-	case errors.As(err, &e):
-	default:
-		a.log.LogAttrs(r.Context(), slog.LevelError, "call failed", slog.String("path", r.URL.Path), slog.Any("error", err))
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(protocol.Status(e.Code))
-	json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"code": e.Code, "message": e.Message}})
 }
 
 // askToSignIn is the answer to a request that needs a user: the sign-in page,

@@ -81,7 +81,7 @@ func goCommand(ctx context.Context, dir string, args ...string) (string, error) 
 }
 
 var inGo = map[string]string{
-	"tab":        `functions.Count.Call(ctx, c, "tab-volatile")`,
+	"tab":        `functions.Count.Call(ctx, c, "tab-persistent")`,
 	"greet":      `functions.Greet.Call(ctx, c, "Good evening")`,
 	"accounts":   `functions.Accounts.Call(ctx, c, struct{}{})`,
 	"wave":       `functions.Wave.Call(ctx, c, text)`,

@@ -24,6 +24,27 @@ func TestEveryPageInABrowser(t *testing.T) {
 		tb.isAt(path, "")
 		tb.shoot("nobody" + strings.ReplaceAll(path, "/", "-"))
 	}
+	// Mistakes, and the longest name there can be, which has to fit in everywhere.
+	form := func(path, name, password string) {
+		t.Helper()
+		tb.visit(path)
+		value[int](tb, fmt.Sprintf(`(document.querySelector("#name").value = %q, document.querySelector("#password").value = %q, 0)`, name, password))
+		tb.click(".panel button")
+	}
+	form("/sign-in", "ada", "guessing")
+	tb.until(shown + `.includes("Wrong name or password")`)
+	tb.shoot("wrong-password")
+	form("/sign-up", "ada", "long enough")
+	tb.until(shown + `.includes("taken")`)
+	tb.shoot("name-taken")
+	longest := strings.Repeat("W", 32)
+	form("/sign-up", longest, "long enough")
+	tb.isAt("/", longest)
+	tb.shoot("longest-name")
+	tb.visit("/sign-up")
+	tb.isAt("/sign-up", longest)
+	tb.shoot("longest-name-sign-up")
+
 	tb.signIn("eve", "/lounge")
 	tb.shoot("banned")
 	tb.signIn("ada", "/")
@@ -31,6 +52,11 @@ func TestEveryPageInABrowser(t *testing.T) {
 		tb.visit(path)
 		tb.isAt(path, "ada")
 		tb.shoot("ada" + strings.ReplaceAll(path, "/", "-"))
+	}
+	tb.dark()
+	for _, path := range []string{"/", "/counters", "/functions", "/timeline", "/sessions", "/admin", "/sign-in"} {
+		tb.visit(path)
+		tb.shoot("dark" + strings.ReplaceAll(path, "/", "-"))
 	}
 }
 
@@ -44,13 +70,18 @@ func TestSignOutInOneTabTellsTheOther(t *testing.T) {
 	for _, tb := range []*tab{one, two} {
 		tb.until(`document.querySelector("[data-open-tabs]").value === "2"`)
 	}
+	header := func(text string) string {
+		return fmt.Sprintf(`document.querySelector(".who").innerText.replace(/\s+/g, " ") === %q`, text)
+	}
+	one.until(header("Signed in as bob Sign out"))
 	one.press("disconnect")
-	two.until(`document.querySelector(".changed strong")?.textContent === "Connection has changed"`)
+	two.told("disconnect")
 	two.shoot("changed")
 	two.isAt("/functions", "")
 	if user := value[string](one, `document.querySelector("[data-shown-user]").textContent`); user != "nobody" {
 		t.Errorf("the tab that signed out takes itself for %q's", user)
 	}
+	one.until(header("Sign in Sign up"))
 	if answer := one.press("greet"); !strings.HasPrefix(answer, "not_connected") {
 		t.Errorf("the server still greets: %q", answer)
 	}

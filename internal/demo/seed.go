@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 )
 
 // Seed is an account that the demo comes with.
@@ -83,5 +84,8 @@ func Prepare(ctx context.Context, opts Options) ([]Seed, error) {
 		return nil, err
 	}
 	seeds, err := a.seed(ctx, opts.Public)
+	if err != nil {
+		err = fmt.Errorf("the accounts in %s: %w", opts.Accounts, err)
+	}
 	return seeds, errors.Join(err, a.close())
 }

@@ -82,7 +82,7 @@ func TestThreeServersInABrowser(t *testing.T) {
 	}
 
 	other.click(`[action="/sign-out/everywhere"] button`)
-	one.until(`document.querySelector(".changed")?.dataset.reason === "disconnect-all"`)
+	one.told("disconnect-all")
 	one.isAt("/timeline", "")
 	two.isAt("/functions", "")
 }

@@ -57,7 +57,7 @@ on("session-tabs", (counts) => {
 // Messages of the user's other tabs.
 
 on("wave", (text) => {
-  const toast = element("p", { className: "toast", role: "status" }, "👋 ", element("bdi", {}, text));
+  const toast = element("p", { className: "toast", role: "status" }, element("strong", {}, "A wave: "), element("bdi", {}, text));
   document.body.append(toast);
   setTimeout(() => toast.remove(), 6000);
 });
@@ -69,7 +69,7 @@ if (list && "live" in list.dataset) {
   on("timeline", (e) => {
     let request = $(`[data-visit="${CSS.escape(e.visit)}"]`, list);
     if (!request) {
-      const heading = element("h3", {}, element("code", {}, e.line));
+      const heading = element("h2", {}, element("code", {}, e.line));
       if (e.server) {
         heading.append(" ", element("span", { className: `server server-${e.colour}` }, "server ", element("bdi", {}, e.server)));
       }

@@ -24,6 +24,7 @@ const showTab = () => {
   $("[data-shown-tab]").textContent = sojourn.tab ? `${sojourn.tab.slice(0, 8)}…` : "new";
   const user = $("[data-shown-user]");
   user.textContent = sojourn.user ? user.dataset.shownUser : "nobody";
+  document.body.classList.toggle("left", !sojourn.user);
 };
 
 for (const button of document.querySelectorAll("[data-call]")) {

@@ -108,6 +108,7 @@ func showTab(c *client.Client) {
 		name = user.Get("dataset").Get("shownUser").String()
 	}
 	user.Set("textContent", name)
+	js.Global().Get("document").Get("body").Get("classList").Call("toggle", "left", c.User() == protocol.Nobody)
 }
 
 func find(selector string) js.Value {
