@@ -249,9 +249,7 @@ func (q *request) openActions(ctx context.Context, sess *session, user UserID) e
 		return err
 	}
 	q.tabStarted(tab.id)
-	q.mu.Lock()
-	guarded := q.fired.request.own.yes || q.fired.request.forced.yes
-	q.mu.Unlock()
+	guarded := q.fired.Load()&(firedRequest|firedForcedRequest) != 0
 	if q.sess.Load() == nil {
 		return ErrSessionEnded // an action ended it
 	}

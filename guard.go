@@ -229,7 +229,7 @@ func (g *guard) pass(ctx context.Context, q *request) (UserID, error) {
 	if err != nil {
 		return Nobody, err
 	}
-	if err := q.once(ctx, q.firing(&q.fired.request, user), s.actions.request.any(), func(ctx context.Context) error { return runUser(&s.actions.request, ctx, user) }); err != nil {
+	if err := q.once(ctx, q.firing(firedRequest, user), s.actions.request.any(), func(ctx context.Context) error { return runUser(&s.actions.request, ctx, user) }); err != nil {
 		return Nobody, err
 	}
 	if user, err = q.user(ctx); err != nil { // an action may connect or disconnect
@@ -246,7 +246,7 @@ func (g *guard) pass(ctx context.Context, q *request) (UserID, error) {
 	if err := g.admit(ctx, q, user); err != nil {
 		return Nobody, err
 	}
-	err = q.once(ctx, q.firing(&q.fired.stage, user), s.actions.connected.any() || s.actions.unconnected.any(), func(ctx context.Context) error {
+	err = q.once(ctx, q.firing(firedStage, user), s.actions.connected.any() || s.actions.unconnected.any(), func(ctx context.Context) error {
 		if user == Nobody {
 			return runPlain(&s.actions.unconnected, ctx)
 		}
@@ -358,7 +358,7 @@ func (q *request) deny(ctx context.Context, err error) error {
 		user = sess.user
 	}
 	actions := &q.site.actions.denied
-	aerr := q.once(ctx, &q.fired.denied, actions.any(), func(ctx context.Context) error { return runUser(actions, ctx, user) })
+	aerr := q.once(ctx, firedDenied, actions.any(), func(ctx context.Context) error { return runUser(actions, ctx, user) })
 	if aerr != nil {
 		return aerr
 	}

@@ -6,42 +6,21 @@ import (
 	"sync"
 )
 
-// firedActions says which request-level actions have fired; stage stands for
-// connected-request or unconnected-request.
-type firedActions struct {
-	request, stage firedFor
-	denied         fired
-}
+// Which request-level actions have fired: bits of request.fired. The stage is
+// connected-request or unconnected-request. What fired for nobody because of
+// ForceUnconnected does not count for whoever makes the request: a user whom no
+// action has seen is let in nowhere.
+const (
+	firedRequest = 1 << iota
+	firedStage
+	firedForcedRequest // firedRequest * firedForced
+	firedForcedStage
+	firedDenied
 
-// firedFor tells what fired for whoever makes the request from what fired for
-// nobody because of ForceUnconnected: a user whom no action has seen is let in
-// nowhere.
-type firedFor struct{ own, forced fired }
+	firedForced = firedForcedRequest / firedRequest
+)
 
-// unseen reports whether a user's actions have yet to fire.
-func (q *request) unseen(user UserID) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return user != Nobody && !(q.fired.request.own.yes && q.fired.stage.own.yes)
-}
-
-// firing is which of the two counts for a guard that asks as user.
-func (q *request) firing(x *firedFor, user UserID) *fired {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	nobodys := q.identified.Load() && q.sess.Load() == nil
-	if user == Nobody && !x.own.yes && (x.forced.yes || !nobodys) {
-		return &x.forced
-	}
-	return &x.own
-}
-
-type fired struct {
-	yes bool
-	run *actionRun // nil: there was nothing to run
-}
-
-// actionRun is one run of actions.
+// actionRun is one run of request-level actions.
 type actionRun struct {
 	ended chan struct{}
 	err   error // how they failed; to be read when they have ended
@@ -49,20 +28,45 @@ type actionRun struct {
 
 var errActionPanicked = errors.New("sojourn: an action of this request panicked")
 
-// once runs request-level actions unless they ran in this request; a guard
-// beside the one that runs them waits for it, one inside them does not. If they
-// failed, no guard of the request lets anybody in any more.
-func (q *request) once(ctx context.Context, x *fired, some bool, f func(context.Context) error) error {
-	q.mu.Lock()
-	first := !x.yes
-	x.yes = true
-	if first && some {
-		x.run = &actionRun{make(chan struct{}), errActionPanicked}
+// unseen reports whether a user's actions have yet to fire.
+func (q *request) unseen(user UserID) bool {
+	const own = firedRequest | firedStage
+	return user != Nobody && q.fired.Load()&own != own
+}
+
+// firing is the bit that counts for a guard that asks as user: what, which is
+// firedRequest or firedStage, or the same for a forced nobody.
+func (q *request) firing(what uint32, user UserID) uint32 {
+	fired := q.fired.Load()
+	nobodys := q.identified.Load() && q.sess.Load() == nil
+	if user == Nobody && fired&what == 0 && (fired&(what*firedForced) != 0 || !nobodys) {
+		return what * firedForced
 	}
-	run := x.run
+	return what
+}
+
+// once runs request-level actions, if there are some, unless they ran in this
+// request; a guard beside the one that runs them waits for it, one inside them
+// does not. If they failed, no guard of the request lets anybody in any more.
+func (q *request) once(ctx context.Context, bit uint32, some bool, f func(context.Context) error) error {
+	if !some {
+		if q.fired.Load()&bit == 0 {
+			q.fired.Or(bit)
+		}
+		return nil
+	}
+	q.mu.Lock()
+	first := q.fired.Or(bit)&bit == 0
+	if first {
+		if q.runs == nil {
+			q.runs = make(map[uint32]*actionRun)
+		}
+		q.runs[bit] = &actionRun{make(chan struct{}), errActionPanicked}
+	}
+	run := q.runs[bit]
 	q.mu.Unlock()
 	switch {
-	case run == nil:
+	case run == nil: // there was nothing to run then
 		return nil
 	case first:
 		defer close(run.ended)

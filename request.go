@@ -25,6 +25,7 @@ type request struct {
 	forced     atomic.Int32            // how many guards with ForceUnconnected we are in
 	identified atomic.Bool             // sess is known
 	sess       atomic.Pointer[session] // the session, if a user is connected
+	fired      atomic.Uint32           // which request-level actions have
 
 	mu       sync.Mutex // guards what follows; never held during I/O or callbacks
 	quiet    bool       // it is no use of the session; set before anybody asks
@@ -36,8 +37,8 @@ type request struct {
 	loose    map[Scope]*values // of scopes that have nothing to hold on to in this request
 	tab      requestTab
 	scratch  tabScratch
-	fired    firedActions
-	tabLine  [1]string // the response's header
+	runs     map[uint32]*actionRun // of request-level actions, by the bit of fired
+	tabLine  [1]string             // the response's header
 }
 
 // requestTab is the tab of a request.
