@@ -325,6 +325,7 @@ func (s *Site) keepLive(ctx context.Context) {
 		case <-s.hub.some:
 		}
 		t := time.NewTicker(every)
+		checked := s.doubt.Load()
 		for tick := 1; s.hub.size() > 0; tick++ {
 			select {
 			case <-ctx.Done():
@@ -333,15 +334,20 @@ func (s *Site) keepLive(ctx context.Context) {
 			case <-t.C:
 			}
 			s.hub.heartbeat(tick, heartbeat)
-			s.checkLive(ctx, s.deaf.Load() || tick%backstop == 0)
+			doubt := s.doubt.Load()
+			if s.checkLive(ctx, s.deaf.Load() || doubt != checked || tick%backstop == 0) {
+				checked = doubt
+			}
 		}
 		t.Stop()
 	}
 }
 
 // checkLive ends the sessions of open tabs whose time has come. With all it
-// also finds those that were ended where we did not hear of it.
-func (s *Site) checkLive(ctx context.Context, all bool) {
+// also finds those that were ended where we did not hear of it, or by a write
+// of unknown outcome. It reports whether the store could be asked.
+func (s *Site) checkLive(ctx context.Context, all bool) (asked bool) {
+	asked = true
 	now := nowMillis()
 	var ended []Key
 	for _, key := range s.hub.sessions() {
@@ -352,11 +358,15 @@ func (s *Site) checkLive(ctx context.Context, all bool) {
 			s.sessions.suspect(&key)
 		}
 		alive, err := s.liveAlive(ctx, key)
-		if err == nil && !alive {
+		switch {
+		case err != nil:
+			asked = false
+		case !alive:
 			ended = append(ended, key)
 		}
 	}
 	s.tellEnded(ctx, ended)
+	return asked
 }
 
 // tellEnded tells the tabs of sessions that were found to have ended. Whoever

@@ -6,8 +6,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/sojourn-go/sojourn"
+	"github.com/sojourn-go/sojourn/protocol"
 	"github.com/sojourn-go/sojourn/sojourntest"
 )
 
@@ -177,6 +179,36 @@ func TestEndGoesOnWhenItsClientHasGone(t *testing.T) {
 			a.is(b, sojourn.Nobody)
 			if n := len(a.sessions("anna")); n != 0 {
 				t.Errorf("%s: %d sessions are left", name, n)
+			}
+		}
+	})
+}
+
+// Tabs learn soon that their session has ended though the store said it failed.
+func TestTabsAreToldOfAnEndOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, call := range []string{"EndUser", "EndSession"} {
+			f := new(faults)
+			a := newApp(t, memoryKind, f.option())
+			b := a.browser()
+			a.connect(b, "anna")
+			live := b.NewTab().Live()
+			live.Next()
+			f.set(call, fault{times: 1, after: true})
+			var err error
+			if call == "EndUser" {
+				err = a.site.DisconnectAll(t.Context(), sojourn.OfUser("anna"))
+			} else {
+				err = a.site.EndSession(t.Context(), "anna", a.sessions("anna")[0].ID)
+			}
+			wants(t, call, err, errFault)
+			before := time.Now()
+			if m := live.Next(); m.Type != protocol.LiveChanged {
+				t.Errorf("%s: the tab is told %+v", call, m)
+			}
+			if took := time.Since(before); took > time.Second {
+				t.Errorf("%s: the tab was told after %v", call, took)
 			}
 		}
 	})
