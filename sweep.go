@@ -110,13 +110,25 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	sessions, browsers, tabs := t.sessions, t.browsers, t.tabs
 	t.sessions, t.browsers, t.tabs = nil, nil, make(map[*tab]struct{})
 	t.mu.Unlock()
+	// What is due takes along what will be soon and lies beside it: a store of
+	// many shards writes each of them at once.
+	var shards [256]bool
+	for _, e := range sessions {
+		shards[e.key[0]] = shards[e.key[0]] || all || now-e.saved.Load() >= s.timeouts.touch
+	}
+	for _, b := range browsers {
+		shards[b.key[0]] = shards[b.key[0]] || all || now-b.saved.Load() >= s.touchBrowser(b.hierarchy)
+	}
+	left := func(key *Key, saved, interval int64) bool {
+		return !all && (!shards[key[0]] || now-saved < interval/2)
+	}
 	var later []*session
 	var done []func(ok bool) // what the outcome of the write changes
 	for _, e := range sessions {
 		if e.ended() {
 			continue
 		}
-		if !all && now-e.saved.Load() < s.timeouts.touch {
+		if left(&e.key, e.saved.Load(), s.timeouts.touch) {
 			later = append(later, e)
 			continue
 		}
@@ -140,7 +152,7 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 			continue
 		}
 		unsaved := b.saved.Load() < b.seen.Load()
-		if !all && unsaved && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
+		if unsaved && left(&b.key, b.saved.Load(), s.touchBrowser(b.hierarchy)) {
 			laterBrowsers = append(laterBrowsers, b)
 			continue
 		}
