@@ -245,7 +245,7 @@ func (s *Site) record(ctx context.Context, q *request, b *browser) error {
 	unsure := false
 	if attested && !there && s.shared() {
 		if _, err := s.store.Session(ctx, sess.key); errors.Is(err, ErrNotFound) {
-			s.sessions.remove(&sess.key)
+			s.hasEnded(sess)
 			unsure = true
 		} else if err != nil {
 			return wrap("asking the store for the session", err)

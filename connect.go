@@ -201,7 +201,6 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions, opene
 		s.doubt.Add(1) // it may have evicted others all the same
 		return nil, wrap("storing the session", err)
 	}
-	s.users.connected(user)
 	for i := range evicted {
 		s.sessions.remove(&evicted[i].Key)
 	}

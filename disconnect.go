@@ -136,7 +136,7 @@ func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndR
 		e.state.Or(stateReplaced)
 	}
 	if len(ended) > 0 && left == 0 {
-		s.users.drop(user, mark)
+		s.users.drop(user, mark, stateEnded)
 	}
 	return ended, nil
 }
@@ -244,7 +244,7 @@ func (s *Site) endUser(ctx context.Context, user UserID) ([]StoredSession, error
 	for i := range ended {
 		s.sessions.remove(&ended[i].Key)
 	}
-	s.users.drop(user, mark)
+	s.users.drop(user, mark, stateEnded)
 	return ended, nil
 }
 

@@ -58,13 +58,10 @@ func (s *Site) keepInformed(ctx context.Context) {
 func (s *Site) changed(c Change) {
 	switch {
 	case c.Ended != nil:
-		mark := s.users.mark(c.Ended.User)
 		if e := s.sessions.remove(&c.Ended.Key); e != nil && c.Reason == EndReplaced {
 			e.state.Or(stateReplaced)
 		}
-		if c.Left == 0 {
-			s.users.drop(c.Ended.User, mark)
-		}
+		s.users.told(c.Ended, c.Left)
 		s.hub.tell(liveNotice{keys: []Key{c.Ended.Key, c.Ended.Browser}, reason: string(c.Reason)})
 	case c.Message != nil:
 		var m siteMessage

@@ -217,18 +217,16 @@ func (s *Site) placeIn(ctx context.Context, st State, persistent, make bool) (p 
 		if !make || persistent || p.group != nil {
 			return p, nil // only a user with a session has memory, and a write to the store needs none
 		}
-		mark := s.users.mark(st.owner.User)
+		p.group = s.users.get(st.owner.User, true) // before the store is asked, so that an end after that finds it
+		p.vals = &p.group.values
 		stored, err := s.store.Sessions(ctx, st.owner.User)
-		if err != nil || len(stored) == 0 {
-			s.users.drop(st.owner.User, mark)
-		}
 		if err != nil {
 			return p, wrap("listing the user's sessions", err)
 		}
 		if len(stored) == 0 {
+			s.users.drop(st.owner.User, groupMark{}, 0)
 			return p, ErrSessionEnded
 		}
-		p.group, p.vals = mark.g, &mark.g.values
 		return p, nil
 	case OwnerSession:
 		sess, err := s.load(ctx, st.owner.Key, nowMillis())

@@ -397,7 +397,7 @@ func (s *Site) confirm(ctx context.Context, p *place) error {
 	}
 	_, err := s.store.Session(ctx, p.sess.key)
 	if errors.Is(err, ErrNotFound) {
-		s.sessions.remove(&p.sess.key)
+		s.hasEnded(p.sess)
 		return ErrSessionEnded
 	}
 	return wrap("asking the store for the session", err)
@@ -407,7 +407,7 @@ func (s *Site) confirm(ctx context.Context, p *place) error {
 // server did: another one removed it.
 func (s *Site) lost(p *place) {
 	if p.sess != nil {
-		s.sessions.remove(&p.sess.key)
+		s.hasEnded(p.sess)
 	}
 	if p.owner.Kind == OwnerBrowser {
 		s.browsers.remove(p.owner.Key, s.tabs.seq.Load(), nowMillis())

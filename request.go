@@ -155,7 +155,7 @@ func (s *Site) load(ctx context.Context, key Key, now int64) (*session, error) {
 			switch {
 			case errors.Is(err, ErrNotFound):
 				if e != nil {
-					s.sessions.remove(&key)
+					s.hasEnded(e)
 				}
 				return nil, nil
 			case err != nil:
@@ -167,10 +167,7 @@ func (s *Site) load(ctx context.Context, key Key, now int64) (*session, error) {
 					continue
 				}
 			}
-			see(&e.seen, st.LastSeen.UnixMilli())
-			see(&e.saved, st.LastSeen.UnixMilli())
-			e.asked.Store(at)
-			e.trust.Store(doubt)
+			e.confirm(&st, at, doubt)
 		}
 		if !s.alive(e, now) {
 			return nil, s.expire(ctx, e)
@@ -189,6 +186,21 @@ func newSession(st *StoredSession) *session {
 	e.seen.Store(st.LastSeen.UnixMilli())
 	e.saved.Store(st.LastSeen.UnixMilli())
 	return e
+}
+
+// confirm notes what the store answered when it was asked for the session.
+func (e *session) confirm(st *StoredSession, at int64, doubt uint32) {
+	see(&e.seen, st.LastSeen.UnixMilli())
+	see(&e.saved, st.LastSeen.UnixMilli())
+	e.asked.Store(at)
+	e.trust.Store(doubt)
+}
+
+// hasEnded removes a session that the store does not have any more: nobody has
+// said so, nor whether it was the user's last.
+func (s *Site) hasEnded(e *session) {
+	s.sessions.remove(&e.key)
+	s.users.suspect(e.user)
 }
 
 // alive reports whether the session's time has not come.

@@ -98,10 +98,11 @@ func New(cfg Config) (*Site, error) {
 	}
 	s.tabs.init()
 	s.touches.init()
+	s.users.init()
 	s.hub.init()
 	s.endpoints = s.newEndpoints()
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	for _, keep := range []func(context.Context){s.keepTouched, s.keepSwept, s.keepInformed, s.keepLive} {
+	for _, keep := range []func(context.Context){s.keepTouched, s.keepSwept, s.keepUsers, s.keepInformed, s.keepLive} {
 		s.stopped.Go(func() { keep(s.ctx) })
 	}
 	return s, nil

@@ -110,13 +110,25 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 	sessions, browsers, tabs := t.sessions, t.browsers, t.tabs
 	t.sessions, t.browsers, t.tabs = nil, nil, make(map[*tab]struct{})
 	t.mu.Unlock()
+	// What is due takes along what will be soon and lies beside it: a store of
+	// many shards writes each of them at once.
+	var shards [256]bool
+	for _, e := range sessions {
+		shards[e.key[0]] = shards[e.key[0]] || all || now-e.saved.Load() >= s.timeouts.touch
+	}
+	for _, b := range browsers {
+		shards[b.key[0]] = shards[b.key[0]] || all || now-b.saved.Load() >= s.touchBrowser(b.hierarchy)
+	}
+	left := func(key *Key, saved, interval int64) bool {
+		return !all && (!shards[key[0]] || now-saved < interval/2)
+	}
 	var later []*session
 	var done []func(ok bool) // what the outcome of the write changes
 	for _, e := range sessions {
 		if e.ended() {
 			continue
 		}
-		if !all && now-e.saved.Load() < s.timeouts.touch {
+		if left(&e.key, e.saved.Load(), s.timeouts.touch) {
 			later = append(later, e)
 			continue
 		}
@@ -140,7 +152,7 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 			continue
 		}
 		unsaved := b.saved.Load() < b.seen.Load()
-		if !all && unsaved && now-b.saved.Load() < s.touchBrowser(b.hierarchy) {
+		if unsaved && left(&b.key, b.saved.Load(), s.touchBrowser(b.hierarchy)) {
 			laterBrowsers = append(laterBrowsers, b)
 			continue
 		}
@@ -194,10 +206,8 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 // sessions were last used is written, if one of them is about to end for being
 // the least recently used.
 func (s *Site) expectSession(ctx context.Context, user UserID) error {
-	var mark groupMark
-	if s.users.get(user, false) != nil {
-		mark = s.users.mark(user)
-	} else if s.limits.SessionsPerUser == 0 {
+	mark := s.users.mark(user)
+	if mark.g == nil && s.limits.SessionsPerUser == 0 {
 		return nil
 	}
 	stored, err := s.store.Sessions(ctx, user)
@@ -206,7 +216,7 @@ func (s *Site) expectSession(ctx context.Context, user UserID) error {
 	}
 	now := nowMillis()
 	if !slices.ContainsFunc(stored, func(st StoredSession) bool { return s.alive(s.known(&st), now) }) {
-		s.users.drop(user, mark)
+		s.users.drop(user, mark, 0)
 	}
 	if s.limits.SessionsPerUser == 0 || len(stored) < s.limits.SessionsPerUser {
 		return nil
@@ -289,9 +299,10 @@ func (s *Site) sweep(ctx context.Context) error {
 		return err
 	}
 	now := nowMillis()
-	err := s.sweepStore(ctx, now-2*s.flushEvery().Milliseconds())
+	late := now - 2*s.flushEvery().Milliseconds()
+	err := errors.Join(s.sweepStore(ctx, late), s.sweepSessions(ctx, late))
 	s.strays.expire(now, s.timeouts.tab)
-	return errors.Join(err, s.sweepBrowsers(ctx, now), s.sweepUsers(ctx))
+	return errors.Join(err, s.sweepBrowsers(ctx, now), s.lookAtUsers(ctx, s.clock()))
 }
 
 func (s *Site) sweepStore(ctx context.Context, now int64) error {
@@ -302,6 +313,7 @@ func (s *Site) sweepStore(ctx context.Context, now int64) error {
 		}
 		for i := range ended {
 			s.sessions.remove(&ended[i].Key)
+			s.users.suspect(ended[i].User)
 		}
 		s.announceSafely(ctx, ended, EndExpired)
 		if !more {
@@ -348,17 +360,36 @@ func (s *Site) sweepBrowsers(ctx context.Context, now int64) (err error) {
 	return err
 }
 
-// sweepUsers removes the volatile state of users who have no session.
-func (s *Site) sweepUsers(ctx context.Context) error {
-	for _, user := range s.users.all() {
-		mark := s.users.mark(user)
-		stored, err := s.store.Sessions(ctx, user)
-		if err != nil {
-			return err
+// mostSessions is how many sessions of which this server has not heard for long
+// the store is asked for in one sweep.
+const mostSessions = 1000
+
+// sweepSessions removes sessions that another server has ended, and nobody told.
+// The store is asked for those whose time has come, as far as is known here;
+// one that has no such time is asked for now and then.
+func (s *Site) sweepSessions(ctx context.Context, now int64) (err error) {
+	asked, long := 0, s.clock()-(24*time.Hour).Milliseconds()
+	s.sessions.scan(func(e *session) {
+		timeless := s.timeouts.idle == 0 && e.expires == 0
+		switch {
+		case err != nil || asked == mostSessions || e.ended():
+			return
+		case timeless && (!s.shared() || e.asked.Load() > long):
+			return
+		case !timeless && s.alive(e, now):
+			return
 		}
-		if len(stored) == 0 {
-			s.users.drop(user, mark)
+		asked++
+		at, doubt := s.clock(), s.doubt.Load()
+		st, e2 := s.store.Session(ctx, e.key)
+		switch {
+		case errors.Is(e2, ErrNotFound):
+			s.hasEnded(e)
+		case e2 != nil:
+			err = wrap("asking the store for a session", e2)
+		default:
+			e.confirm(&st, at, doubt)
 		}
-	}
-	return nil
+	})
+	return err
 }

@@ -32,6 +32,7 @@ const (
 	stateOpened               // open-session has run on this server
 	statePending              // its last use is to be written
 	stateReplaced             // it ended because somebody connected in its browser
+	stateTold                 // it ended on another server, which said so
 )
 
 func (e *session) ended() bool  { return e.state.Load()&stateEnded != 0 }
@@ -147,6 +148,30 @@ func (t *sessionTable) remove(key *Key) *session {
 		}
 	}
 	return e
+}
+
+// scan calls f for every session that is here all the while. f is called with
+// no lock held.
+func (t *sessionTable) scan(f func(e *session)) {
+	const atOnce = 64 // chains, which have about one session each
+	var some []*session
+	for i := range t {
+		sh := &t[i]
+		for at, more := 0, true; more; at += atOnce {
+			some = some[:0]
+			sh.mu.Lock()
+			for _, e := range sh.buckets[min(at, len(sh.buckets)):min(at+atOnce, len(sh.buckets))] {
+				for ; e != nil; e = e.next {
+					some = append(some, e)
+				}
+			}
+			more = at+atOnce < len(sh.buckets)
+			sh.mu.Unlock()
+			for _, e := range some {
+				f(e)
+			}
+		}
+	}
 }
 
 // suspect makes the store be asked for a session again.
@@ -311,73 +336,5 @@ func (t *browserTable) forgetDropped(then int64) {
 		if d.when < then {
 			delete(t.dropped, key)
 		}
-	}
-}
-
-// userTable holds the volatile state of users.
-type userTable struct {
-	mu sync.Mutex
-	m  map[UserID]*group
-}
-
-// group is the state of a user on this server, kept while the user has a
-// session.
-type group struct {
-	values
-	connects atomic.Uint64 // counts Connects, so that an end before one does not drop what is written after it
-}
-
-// get is the user's state; nil if there is none and make is false.
-func (t *userTable) get(user UserID, make_ bool) *group {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	g := t.m[user]
-	if g == nil && make_ {
-		if t.m == nil {
-			t.m = make(map[UserID]*group)
-		}
-		g = &group{}
-		t.m[user] = g
-	}
-	return g
-}
-
-// groupMark is what drop needs to know of before the user's last session ended.
-type groupMark struct {
-	g        *group
-	connects uint64
-}
-
-// mark is called before the user's last session may end. It makes the state if
-// there is none, so that what is written from now on is dropped too.
-func (t *userTable) mark(user UserID) groupMark {
-	g := t.get(user, true)
-	return groupMark{g, g.connects.Load()}
-}
-
-// drop ends a user's volatile state unless the user connected since the mark.
-func (t *userTable) drop(user UserID, m groupMark) {
-	t.mu.Lock()
-	g := t.m[user]
-	if g == nil || g != m.g || g.connects.Load() != m.connects {
-		t.mu.Unlock()
-		return
-	}
-	delete(t.m, user)
-	t.mu.Unlock()
-	g.kill()
-}
-
-// all is every user who has state here.
-func (t *userTable) all() []UserID {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Collect(maps.Keys(t.m))
-}
-
-// connected notes a Connect of the user.
-func (t *userTable) connected(user UserID) {
-	if g := t.get(user, false); g != nil {
-		g.connects.Add(1)
 	}
 }

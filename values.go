@@ -1,6 +1,9 @@
 package sojourn
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // values is one state on this server: what volatile references hold there,
 // and what is known of persistent ones. The zero value is an empty state.
@@ -14,12 +17,13 @@ type values struct {
 
 // slot is one reference in one state.
 type slot struct {
-	v       any   // volatile: a T; persistent: a T that cannot be shared by pointers, else its JSON
-	version int64 // 0: the reference has its initial value
-	stored  bool  // it is a persistent reference's
-	known   bool  // persistent: v and version are what the store has
-	epoch   int64 // persistent: counts what could make a read of the store old
-	writes  int32 // persistent: how many are under way
+	v       any      // volatile: a T; persistent: a T that cannot be shared by pointers, else its JSON
+	version int64    // 0: the reference has its initial value
+	by      *session // volatile, of a user: whose request wrote it; nil: it was none's
+	epoch   int64    // persistent: counts what could make a read of the store old
+	writes  int32    // persistent: how many are under way
+	stored  bool     // it is a persistent reference's
+	known   bool     // persistent: v and version are what the store has
 }
 
 // get is the volatile value of reference i. An ended place has none.
@@ -55,6 +59,9 @@ func (v *values) set(i int32, x any, remove bool, version int64, p *place) error
 	}
 	v.seq++
 	s.v, s.version = x, v.seq
+	if p.group != nil {
+		s.by = p.sess
+	}
 	return nil
 }
 
@@ -192,4 +199,39 @@ func (v *values) killEmpty() bool {
 	}
 	v.dead, v.slots = true, nil
 	return true
+}
+
+// dropOld resets the volatile references that were set up to before, or by a
+// session whose state has one of bits. If none is left it ends the state, and
+// reports so.
+func (v *values) dropOld(before int64, bits uint32) (ended bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	left := false
+	for i, s := range v.slots {
+		switch {
+		case s.stored:
+		case s.version <= before || s.by != nil && s.by.state.Load()&bits != 0:
+			delete(v.slots, i)
+		default:
+			left = true
+		}
+	}
+	if !left {
+		v.dead, v.slots = true, nil
+	}
+	return !left
+}
+
+// writers are the sessions that set the volatile references, and what mark is
+// for dropOld.
+func (v *values) writers() (list []*session, mark int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range v.slots {
+		if s.by != nil && !slices.Contains(list, s.by) {
+			list = append(list, s.by)
+		}
+	}
+	return list, v.seq
 }

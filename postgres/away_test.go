@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -147,6 +149,63 @@ func TestHalfOpenConnectionsAreNoticedInTime(t *testing.T) {
 	await(t, "the store to be certain again", func() bool { return b.Fresh() == staleness })
 	if _, err := b.Session(t.Context(), s.Key); !errors.Is(err, sojourn.ErrNotFound) {
 		t.Errorf("Session: %v, want %v", err, sojourn.ErrNotFound)
+	}
+}
+
+// Calls whose context never ends, such as those of ends that go on without
+// their client, fail when the timeout is over.
+func TestNoCallWaitsForeverForAnEngineThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	direct := testserver.Postgres(t)
+	proxy := testserver.NewProxy(t, hostOf(t, direct), nil)
+	const conns = 4 // less than there are calls: some wait for a connection
+	store := open(t, through(t, direct, proxy), postgres.Timeout(time.Second), postgres.MaxConns(conns))
+	s := newSession("ada", 0)
+	_, err := store.CreateSession(t.Context(), s, 0)
+	must(t, err)
+	session := sojourn.Owner{Kind: sojourn.OwnerSession, Key: s.Key}
+	value := sojourn.ValueKey{Owner: session, Name: "cart"}
+	proxy.Hold()
+	ctx := context.Background()
+	calls := map[string]func() error{
+		"CreateSession": func() error { _, err := store.CreateSession(ctx, newSession("ada", 1), 1); return err },
+		"Session":       func() error { _, err := store.Session(ctx, s.Key); return err },
+		"Sessions":      func() error { _, err := store.Sessions(ctx, "ada"); return err },
+		"EndSession":    func() error { _, _, err := store.EndSession(ctx, s.Key, sojourn.EndRevoked); return err },
+		"EndUser":       func() error { _, err := store.EndUser(ctx, "ada", sojourn.EndRevoked); return err },
+		"CreateBrowser": func() error { _, err := store.CreateBrowser(ctx, sojourn.StoredBrowser{Key: s.Key}, 1); return err },
+		"Browser":       func() error { _, err := store.Browser(ctx, s.Key); return err },
+		"EndBrowsers":   func() error { return store.EndBrowsers(ctx, s.Key) },
+		"Value":         func() error { _, err := store.Value(ctx, value); return err },
+		"SetValue":      func() error { _, err := store.SetValue(ctx, value, sojourn.Write{Data: []byte("1")}); return err },
+		"DropValues":    func() error { return store.DropValues(ctx, session, "", sojourn.Key{}) },
+		"Tabs":          func() error { _, err := store.Tabs(ctx, session); return err },
+		"Touch":         func() error { return store.Touch(ctx, []sojourn.Touch{{Owner: session, LastSeen: epoch}}) },
+		"Expire":        func() error { _, _, err := store.Expire(ctx, epoch, 10); return err },
+		"Count":         func() error { _, err := store.Count(ctx); return err },
+		"Publish":       func() error { return store.Publish(ctx, []byte("hello")) },
+		"Changes":       func() error { return store.Changes(ctx, func(sojourn.Change) {}) },
+	}
+	type result struct {
+		name string
+		err  error
+	}
+	results := make(chan result, len(calls))
+	for name, call := range calls {
+		go func() { results <- result{name, call()} }()
+	}
+	late := time.After(patience)
+	for range len(calls) {
+		select {
+		case r := <-results:
+			delete(calls, r.name)
+			if !errors.Is(r.err, sojourn.ErrUnavailable) {
+				t.Errorf("%s: %v, want %v", r.name, r.err, sojourn.ErrUnavailable)
+			}
+		case <-late:
+			proxy.Cut()
+			t.Fatalf("%d calls wait for ever: %v", len(calls), slices.Sorted(maps.Keys(calls)))
+		}
 	}
 }
 

@@ -1,13 +1,18 @@
-//go:build unix && !linux
+//go:build !unix
 
 package testserver
 
-import "syscall"
+import "os/exec"
 
-// endWithProgram has no way here: a test that is killed leaves its server.
-func endWithProgram(*syscall.SysProcAttr) {}
-
-// children are not known here: they end by themselves, a moment later.
-func children(int) []int { return nil }
-
-func gone(int) bool { return true }
+// startWatched starts a server, and closes exited when it has ended. Here a
+// test that is killed leaves its servers.
+func startWatched(cmd *exec.Cmd, _ string, exited chan<- struct{}) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		cmd.Wait()
+		close(exited)
+	}()
+	return nil
+}

@@ -223,7 +223,7 @@ func (p *PostgresServer) run() error {
 	defer log.Close()
 	cmd, exited := p.command("postgres", args...), make(chan struct{})
 	cmd.Stdout, cmd.Stderr = log, log
-	if err := startPostgres(cmd, exited); err != nil {
+	if err := startWatched(cmd, "QUIT", exited); err != nil {
 		return fmt.Errorf("testserver: starting PostgreSQL: %w", err)
 	}
 	p.process, p.exited = cmd, exited
@@ -315,21 +315,6 @@ func (p *PostgresServer) command(program string, args ...string) *exec.Cmd {
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PG") }), "LC_ALL=C")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.as}
 	return cmd
-}
-
-// startPostgres starts a process, and closes exited when it has ended.
-func startPostgres(cmd *exec.Cmd, exited chan<- struct{}) error {
-	started := make(chan error)
-	go func() {
-		endWithProgram(cmd.SysProcAttr)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait()
-			close(exited)
-		}
-	}()
-	return <-started
 }
 
 // postgresUser is the system's user postgres.

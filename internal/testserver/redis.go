@@ -74,14 +74,10 @@ func (s *RedisServer) Start() {
 		args = append(append(args, "--save", "", "--appendonly", "no"), s.args...)
 	}
 	s.cmd = exec.Command(s.binary, args...)
-	if err := s.cmd.Start(); err != nil {
+	s.exited = make(chan struct{})
+	if err := startWatched(s.cmd, "KILL", s.exited); err != nil {
 		s.t.Fatalf("starting %s: %v", s.binary, err)
 	}
-	s.exited = make(chan struct{})
-	go func() {
-		s.cmd.Wait()
-		close(s.exited)
-	}()
 	s.await("the answer of "+s.binary, func() error {
 		select {
 		case <-s.exited:
@@ -199,6 +195,12 @@ func NewRedisCluster(t testing.TB, args ...string) []*RedisServer {
 // the sentinel.
 func RedisSentinel(t testing.TB) (url string, master, replica *RedisServer) {
 	t.Helper()
+	sentinel, master, replica := newRedisSentinel(t)
+	return sentinel.URL() + "?master_set=site", master, replica
+}
+
+func newRedisSentinel(t testing.TB) (sentinel, master, replica *RedisServer) {
+	t.Helper()
 	master = Redis(t)
 	replica = Redis(t, "--replicaof", "127.0.0.1", strconv.Itoa(master.port))
 	replica.await("the replica", func() error {
@@ -208,7 +210,7 @@ func RedisSentinel(t testing.TB) (url string, master, replica *RedisServer) {
 		}
 		return err
 	})
-	sentinel := newRedis(t)
+	sentinel = newRedis(t)
 	file := filepath.Join(sentinel.dir, "sentinel.conf")
 	conf := fmt.Sprintf("sentinel monitor site 127.0.0.1 %d 1\nsentinel down-after-milliseconds site 500\n", master.port)
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
@@ -223,7 +225,7 @@ func RedisSentinel(t testing.TB) (url string, master, replica *RedisServer) {
 		}
 		return err
 	})
-	return sentinel.URL() + "?master_set=site", master, replica
+	return sentinel, master, replica
 }
 
 // do is Command for one that has to work.

@@ -17,6 +17,11 @@ func SharedRedis(t testing.TB) *RedisServer {
 	defer sharedRedis.Unlock()
 	if sharedRedis.server == nil {
 		life := &program{TB: t}
+		defer func() {
+			if sharedRedis.server == nil {
+				_ = life.end() // the test says why there is none
+			}
+		}()
 		sharedRedis.server = Redis(life)
 		sharedRedis.life = life
 	}

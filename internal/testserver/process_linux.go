@@ -3,19 +3,9 @@ package testserver
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 )
-
-// endWithProgram makes the process that the calling goroutine starts end when
-// this program ends, however it does. The goroutine has to go on until then:
-// the kernel looks at its thread.
-func endWithProgram(attr *syscall.SysProcAttr) {
-	runtime.LockOSThread()
-	attr.Pdeathsig = syscall.SIGQUIT
-}
 
 // children are the processes that a process has started.
 func children(pid int) (pids []int) {
