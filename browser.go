@@ -129,7 +129,7 @@ func (s *Site) silent(ctx context.Context, b *browser, now int64) (bool, error) 
 	if now < b.seen.Load()+keep {
 		return false, nil
 	}
-	if !s.shared() {
+	if !s.shared {
 		return true, nil
 	}
 	st, err := s.store.Browser(ctx, b.key)
@@ -243,7 +243,7 @@ func (s *Site) record(ctx context.Context, q *request, b *browser) error {
 	// happened before the record was made, nobody else will remove it. Of an
 	// end on another server we cannot tell in time whether it was one.
 	unsure := false
-	if attested && !there && s.shared() {
+	if attested && !there && s.shared {
 		if _, err := s.store.Session(ctx, sess.key); errors.Is(err, ErrNotFound) {
 			s.hasEnded(sess)
 			unsure = true

@@ -354,7 +354,7 @@ func (s *Site) checkLive(ctx context.Context, all bool) (asked bool) {
 		if e, _ := s.sessions.get(&key); !all && e != nil && s.alive(e, now) {
 			continue
 		}
-		if all && s.shared() {
+		if all && s.shared {
 			s.sessions.suspect(&key)
 		}
 		alive, err := s.liveAlive(ctx, key)
@@ -383,9 +383,6 @@ func (s *Site) tellEnded(ctx context.Context, sessions []Key) {
 		}
 	}
 }
-
-// shared reports whether other servers use the store too.
-func (s *Site) shared() bool { return s.store.Fresh() != Forever }
 
 // except is the tab that makes the request.
 func (q *request) except() liveExcept {

@@ -30,7 +30,7 @@ const (
 )
 
 func (s *Site) publish(ctx context.Context, m siteMessage) error {
-	if !s.shared() {
+	if !s.shared {
 		return nil
 	}
 	return wrap("telling the other servers", s.store.Publish(ctx, jsonMessage(m)))
@@ -136,7 +136,7 @@ func (s *Site) expect(ctx context.Context, q *request) (done func(), err error) 
 	if e.tab == "" {
 		return func() {}, nil
 	}
-	if s.shared() {
+	if s.shared {
 		if err := s.publish(context.WithoutCancel(ctx), siteMessage{Kind: messageExpect, Browser: e.browser[:], Tab: e.tab}); err != nil {
 			return nil, err
 		}

@@ -180,6 +180,11 @@ func TestEndGoesOnWhenItsClientHasGone(t *testing.T) {
 			if n := len(a.sessions("anna")); n != 0 {
 				t.Errorf("%s: %d sessions are left", name, n)
 			}
+			want := "x"
+			if name == "DisconnectAll" {
+				want = ""
+			}
+			a.has(b, "isession!", want)
 		}
 	})
 }

@@ -226,7 +226,7 @@ func (r *Ref[T]) readVolatile(p place) (v T, version int64) {
 
 // readStored is read for what is in the store, or known to be.
 func (r *Ref[T]) readStored(ctx context.Context, p place) (v T, version int64, err error) {
-	keep := r.site.store.Fresh() == Forever && p.vals != nil
+	keep := !r.site.shared && p.vals != nil
 	var epoch int64
 	if keep {
 		x, version, known, e := p.vals.known(r.index)
@@ -355,7 +355,7 @@ func (r *ref) store(ctx context.Context, p place, data []byte, x any, version in
 		if data == nil {
 			version = 0
 		}
-		p.vals.written(r.index, epoch, x, version, err == nil && r.site.store.Fresh() == Forever)
+		p.vals.written(r.index, epoch, x, version, err == nil && !r.site.shared)
 	}
 	if v := r.site.successor(&p); v != nil {
 		v.doubt(r.index) // what was read there meanwhile may be old
@@ -392,7 +392,7 @@ func (s *Site) successor(p *place) *values {
 // confirm asks whether the session of a volatile write has ended on another
 // server; a write to the store need not ask.
 func (s *Site) confirm(ctx context.Context, p *place) error {
-	if p.sess == nil || !s.shared() {
+	if p.sess == nil || !s.shared {
 		return nil
 	}
 	_, err := s.store.Session(ctx, p.sess.key)

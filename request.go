@@ -144,13 +144,12 @@ func (s *Site) load(ctx context.Context, key Key, now int64) (*session, error) {
 	for {
 		e, epoch := s.sessions.get(&key)
 		doubt := s.doubt.Load()
-		at := int64(0)
-		fresh := s.store.Fresh()
-		if fresh != Forever {
+		at, old := int64(0), false
+		if s.shared {
 			at = s.clock()
+			old = e != nil && at >= e.asked.Load()+s.store.Fresh().Milliseconds()
 		}
-		if e == nil || e.trust.Load() != doubt ||
-			fresh != Forever && at >= e.asked.Load()+fresh.Milliseconds() {
+		if e == nil || old || e.trust.Load() != doubt {
 			st, err := s.store.Session(ctx, key)
 			switch {
 			case errors.Is(err, ErrNotFound):
@@ -212,7 +211,7 @@ func (s *Site) alive(e *session, now int64) bool {
 	if idle == 0 {
 		return true
 	}
-	if s.store.Fresh() != Forever {
+	if s.shared {
 		idle += s.timeouts.touch // another server may have seen it that much later
 	}
 	return now < e.seen.Load()+idle

@@ -20,6 +20,7 @@ import (
 type Site struct {
 	cfg      Config
 	store    Store
+	shared   bool // other servers use the store too
 	log      *slog.Logger
 	timeouts millis
 	limits   Limits
@@ -96,6 +97,7 @@ func New(cfg Config) (*Site, error) {
 	if s.store == nil {
 		s.store = newMemoryStore()
 	}
+	s.shared = s.store.Fresh() != Forever
 	s.tabs.init()
 	s.touches.init()
 	s.users.init()

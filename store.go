@@ -108,7 +108,8 @@ type Store interface {
 	// Fresh is how long an answer of Session may be used again without
 	// asking: Forever when only this process changes the store; 0 when every
 	// request has to ask; a bound in between when Changes arrive for certain
-	// within that time. It may change from call to call.
+	// within that time. It may change from call to call, but not to Forever or
+	// from it.
 	Fresh() time.Duration
 
 	// Close releases what Open took. Methods called later return an error.

@@ -341,7 +341,7 @@ func (s *Site) announceSafely(ctx context.Context, ended []StoredSession, reason
 func (s *Site) sweepBrowsers(ctx context.Context, now int64) (err error) {
 	for _, b := range s.browsers.all() {
 		expired, left := b.tabs.takeExpired(now, s.timeouts.tab)
-		if s.store.Fresh() == Forever { // else another server may have seen it later: the store knows
+		if !s.shared { // else another server may have seen it later: the store knows
 			for _, t := range expired {
 				err = errors.Join(err, s.dropTab(ctx, t))
 			}
@@ -374,7 +374,7 @@ func (s *Site) sweepSessions(ctx context.Context, now int64) (err error) {
 		switch {
 		case err != nil || asked == mostSessions || e.ended():
 			return
-		case timeless && (!s.shared() || e.asked.Load() > long):
+		case timeless && (!s.shared || e.asked.Load() > long):
 			return
 		case !timeless && s.alive(e, now):
 			return

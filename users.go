@@ -213,7 +213,7 @@ func (s *Site) lookAtUsers(ctx context.Context, then int64) error {
 		if g == nil {
 			break
 		}
-		if s.shared() && s.users.forgetEmpty(g) {
+		if s.shared && s.users.forgetEmpty(g) {
 			continue
 		}
 		writers, seq := g.writers()
@@ -240,5 +240,5 @@ func (s *Site) confirmed(e *session, then int64) bool {
 	if e.ended() || e.trust.Load() != s.doubt.Load() {
 		return false
 	}
-	return !s.shared() || e.asked.Load() > then
+	return !s.shared || e.asked.Load() > then
 }
