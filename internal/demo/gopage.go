@@ -48,7 +48,7 @@ func buildGoPage(ctx context.Context, dir string) error {
 	if _, err := os.Stat(source); err != nil {
 		return errNoSource
 	}
-	root, err := goCommand(ctx, source, "env", "GOROOT")
+	root, err := goCommand(ctx, source, []string{"env", "GOROOT"})
 	if err != nil {
 		return err
 	}
@@ -60,17 +60,24 @@ func buildGoPage(ctx context.Context, dir string) error {
 		return err
 	}
 	program := filepath.Join(dir, goProgram)
-	// Without inlining the program is smaller.
-	if _, err := goCommand(ctx, source, "build", "-trimpath", "-gcflags=all=-l", "-ldflags=-s -w", "-o", program+".new", "."); err != nil {
-		return err
+	// Without inlining the program is smaller, and without what makes the
+	// runtime fast on large machines. Another version of Go may not know that.
+	build := []string{"build", "-trimpath", "-gcflags=all=-l", "-ldflags=-s -w -buildid=", "-o", program + ".new", "."}
+	if _, err := goCommand(ctx, source, build, "GOEXPERIMENT="+smallRuntime); err != nil {
+		if _, err := goCommand(ctx, source, build); err != nil {
+			return err
+		}
 	}
 	return os.Rename(program+".new", program) // whole or not at all
 }
 
-func goCommand(ctx context.Context, dir string, args ...string) (string, error) {
+const smallRuntime = "nogreenteagc,nosizespecializedmalloc,norandomizedheapbase64,noheapminimum512kib"
+
+func goCommand(ctx context.Context, dir string, args []string, env ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=")
+	cmd.Env = append(cmd.Env, env...)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()

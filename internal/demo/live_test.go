@@ -149,7 +149,7 @@ func TestGoPageAnswersAsTheOtherDoes(t *testing.T) {
 	}
 	dir := t.TempDir()
 	demo.BuildGoPage(t.Context(), dir)
-	wantSmall(t, filepath.Join(dir, "page.wasm"), 480<<10)
+	wantSmall(t, filepath.Join(dir, "page.wasm"), 480_000)
 	w := newWindow(t, serveDemo(t, demo.Options{GoPage: dir}))
 	testFunctions(t, w, "/functions/go")
 }
