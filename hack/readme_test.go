@@ -30,6 +30,7 @@ var howRun = map[string]string{
 	"go test ./...":             "hack/test.sh, with -race",
 	"go mod tidy":               "TestREADMEProgramRunsFromAClone",
 	"go run .":                  "TestREADMEProgramRunsFromAClone",
+	"go run ./cmd/tabs":         "the tests of bench/cmd/tabs",
 }
 
 func TestEveryCommandOfREADMEIsRun(t *testing.T) {
