@@ -30,7 +30,8 @@ var howRun = map[string]string{
 	"go test ./...":             "hack/test.sh, with -race",
 	"go mod tidy":               "TestREADMEProgramRunsFromAClone",
 	"go run .":                  "TestREADMEProgramRunsFromAClone",
-	"go run ./cmd/tabs":         "the tests of bench/cmd/tabs",
+	"go test -run TestLatencyOfBeingTold -v ./browser_test": "hack/test.sh, with the others",
+	"go run ./cmd/tabs": "the tests of bench/cmd/tabs",
 }
 
 func TestEveryCommandOfREADMEIsRun(t *testing.T) {
