@@ -366,7 +366,8 @@ begin
 end $$;
 
 -- Removes the row of a tab that has no values. The row may have come since the
--- caller locked it in vain: it is locked, and the values are read after that.
+-- caller locked it in vain: it is locked, and the values are read after that. A
+-- row that could not be locked is left alone, whatever comes meanwhile.
 create function "{schema}".tidy_tab(p_owner bytea, p_tab bytea)
 returns void language plpgsql as $$
 begin
@@ -374,6 +375,9 @@ begin
 		return;
 	end if;
 	perform 1 from "{schema}".tab t where t.owner = p_owner and t.tab = p_tab for update;
+	if not found then
+		return; -- one that comes from now on brings a value
+	end if;
 	if not exists (select from "{schema}".value v where v.owner = p_owner and v.tab = p_tab) then
 		delete from "{schema}".tab t where t.owner = p_owner and t.tab = p_tab;
 	end if;
