@@ -364,3 +364,24 @@ func TestForcedRequestIsNobodys(t *testing.T) {
 		a.is(thief, sojourn.Nobody)
 	})
 }
+
+// Who became the user in an action is asked the groups again.
+func TestUserWhoCameInAnActionIsAskedTheGroups(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, memoryKind, groupsOf())
+	a.site.OnConnectedRequest(func(ctx context.Context, user sojourn.UserID) error {
+		if user == "anna" {
+			return a.site.Connect(ctx, "banned-bob")
+		}
+		return nil
+	})
+	for name, opt := range map[string]sojourn.GuardOption{"Deny": sojourn.Deny("banned"), "Allow": sojourn.Allow("anna")} {
+		b := a.browser()
+		a.connect(b, "anna")
+		resp := a.visit(b, func(_ context.Context, user sojourn.UserID) error {
+			t.Errorf("%s: %q was let in", name, user)
+			return nil
+		}, opt)
+		status(t, resp, http.StatusForbidden)
+	}
+}
