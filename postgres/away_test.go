@@ -207,6 +207,11 @@ func TestNoCallWaitsForeverForAnEngineThatDoesNotAnswer(t *testing.T) {
 			t.Fatalf("%d calls wait for ever: %v", len(calls), slices.Sorted(maps.Keys(calls)))
 		}
 	}
+	began := time.Now()
+	must(t, store.Close())
+	if took := time.Since(began); took > 10*time.Second { // two, on a slow machine
+		t.Errorf("Close took %v", took)
+	}
 }
 
 // A read that was not answered had no effect; of a write nobody knows.

@@ -52,19 +52,24 @@ func (s *Store) EndBrowsers(ctx context.Context, all ...sojourn.Key) error {
 	})
 }
 
-// countTimeout is Count's: it looks at every row.
+// countTimeout is how long counting may take: it looks at every row.
 const countTimeout = time.Minute
 
 // Count implements sojourn.Store.
 func (s *Store) Count(ctx context.Context) (n sojourn.Counts, err error) {
 	timeout := max(s.timeout, countTimeout)
-	err = s.doIn(ctx, timeout, "counting", reads, func(ctx context.Context, c *pgx.Conn) error {
-		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, `select set_config('statement_timeout', $1, true)`, milliseconds(timeout)); err != nil {
-				return err
-			}
-			return tx.QueryRow(ctx, s.sql.count).Scan(&n.Sessions, &n.Browsers, &n.Values)
-		})
+	long, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err = s.do(ctx, "counting", reads, func(ctx context.Context, c *pgx.Conn) error {
+		tx, err := c.Begin(ctx) // a database that is away is not waited for so long
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback(long)
+		if _, err := tx.Exec(ctx, `select set_config('statement_timeout', $1, true)`, milliseconds(timeout)); err != nil {
+			return err
+		}
+		return tx.QueryRow(long, s.sql.count).Scan(&n.Sessions, &n.Browsers, &n.Values)
 	})
 	return n, err
 }

@@ -99,15 +99,10 @@ const (
 // connection. Doing is what the error says was being done. F may run again, if
 // what it did before had no effect.
 func (s *Store) do(ctx context.Context, doing string, k kind, f func(ctx context.Context, c *pgx.Conn) error) error {
-	return s.doIn(ctx, s.timeout, doing, k, f)
-}
-
-// doIn is do with another timeout.
-func (s *Store) doIn(ctx context.Context, timeout time.Duration, doing string, k kind, f func(ctx context.Context, c *pgx.Conn) error) error {
 	if err := s.ready(ctx); err != nil {
 		return fmt.Errorf("postgres: %s: %w", doing, err)
 	}
-	limit := time.Now().Add(timeout)
+	limit := time.Now().Add(s.timeout)
 	err := s.try(ctx, limit, k, f)
 	for again := 3; err != nil && again > 0 && ctx.Err() == nil && repeatable(err, k); again-- {
 		err = s.try(ctx, limit, k, f)

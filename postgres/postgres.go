@@ -148,14 +148,24 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// Close waits for the operations that are running, Timeout at the most, and
-// closes all connections. Operations that begin later return an error.
+// Close waits for the operations that are running and closes all connections.
+// It takes twice the Timeout at the most: those of a database that does not
+// answer are closed after it has returned. Operations that begin later return
+// an error.
 func (s *Store) Close() error {
 	err := errClosed
 	s.close.Do(func() {
 		s.closed.Store(true)
 		s.end()
-		s.pool.Close()
+		closed := make(chan struct{})
+		go func() {
+			s.pool.Close()
+			close(closed)
+		}()
+		select {
+		case <-closed:
+		case <-time.After(2 * s.timeout): // operations have failed by now
+		}
 		err = nil
 	})
 	return err
