@@ -211,7 +211,7 @@ func (g *group) life() *life {
 }
 
 // record lets clients do what they like until f returns.
-func record(t testing.TB, servers []*server, f func()) *history {
+func record(t testing.TB, servers []*server, f func(h *history)) *history {
 	h := &history{t: t, servers: servers, began: time.Now(), odd: map[string]int{}}
 	const groups, clients = 3, 4
 	var wg sync.WaitGroup
@@ -235,7 +235,7 @@ func record(t testing.TB, servers []*server, f func()) *history {
 	func() {
 		defer wg.Wait()
 		defer close(over)
-		f()
+		f(h)
 	}()
 	return h
 }
@@ -417,28 +417,56 @@ func (h *history) report(wrong []*life) {
 			}
 		}
 	}
-	done, refused, unknown := map[verb]int{}, 0, 0
+	happened := h.tally()
+	h.t.Logf("%d users: %v", len(h.lives), happened)
+	for _, what := range happened.missing() {
+		h.t.Error(what)
+	}
+}
+
+// tally is how much of what a history has.
+type tally struct {
+	done             map[verb]int
+	refused, unknown int
+}
+
+func (n tally) String() string {
+	return fmt.Sprintf("%v, %d refused, %d of unknown outcome", n.done, n.refused, n.unknown)
+}
+
+// missing is what has to have happened and has not.
+func (n tally) missing() (all []string) {
+	for _, v := range verbs {
+		if n.done[v] == 0 {
+			all = append(all, fmt.Sprintf("no %s has succeeded", v))
+		}
+	}
+	if n.refused == 0 {
+		all = append(all, "nothing was refused")
+	}
+	return all
+}
+
+// tally counts what has happened so far.
+func (h *history) tally() tally {
+	n := tally{done: map[verb]int{}}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, l := range h.lives {
+		l.mu.Lock()
 		for _, d := range l.steps {
 			switch {
 			case d.unknown:
-				unknown++
+				n.unknown++
 			case d.refused:
-				refused++
+				n.refused++
 			default:
-				done[d.verb]++
+				n.done[d.verb]++
 			}
 		}
+		l.mu.Unlock()
 	}
-	h.t.Logf("%d users: %v, %d refused, %d of unknown outcome", len(h.lives), done, refused, unknown)
-	for _, v := range verbs {
-		if done[v] == 0 {
-			h.t.Errorf("no %s has succeeded", v)
-		}
-	}
-	if refused == 0 {
-		h.t.Error("nothing was refused")
-	}
+	return n
 }
 
 // late is how long after the end of its session, as far as anybody could tell,

@@ -78,12 +78,16 @@ func newFaulty(t testing.TB, e *engine, cfg siteConfig) *faulty {
 	return f
 }
 
-// run lets every kind of fault happen, and then any, as long as d.
-func (f *faulty) run(t testing.TB, d time.Duration) (happened map[string]int) {
+// run lets every kind of fault happen, and then any, as long as d and until
+// everything has succeeded once in spite of them.
+func (f *faulty) run(t testing.TB, h *history, d time.Duration) (happened map[string]int) {
 	t.Helper()
 	happened = map[string]int{}
 	order := rand.Perm(len(f.faults))
-	for began := time.Now(); len(order) > 0 || time.Since(began) < d; {
+	goOn := func(past time.Duration) bool {
+		return len(order) > 0 || past < d || past < d+patience && len(h.tally().missing()) > 0
+	}
+	for began := time.Now(); goOn(time.Since(began)); {
 		time.Sleep(rand.N(600 * time.Millisecond))
 		i := rand.IntN(len(f.faults))
 		if len(order) > 0 {
@@ -129,7 +133,7 @@ func TestHistoriesOnAClusterAreLinearizable(t *testing.T) {
 func linearizable(t *testing.T, e *engine, usual time.Duration) {
 	f := newFaulty(t, e, siteConfig{Timeout: storeTimeout})
 	var happened map[string]int
-	h := record(t, f.servers, func() { happened = f.run(t, historyTime(t, usual)) })
+	h := record(t, f.servers, func(h *history) { happened = f.run(t, h, historyTime(t, usual)) })
 	f.resumed(t)
 	h.report(h.check())
 	t.Logf("what happened: %v", happened)
@@ -142,7 +146,7 @@ func TestStalenessIsBounded(t *testing.T) {
 		const bound = 2 * time.Second
 		f := newFaulty(t, e, siteConfig{Timeout: storeTimeout, Staleness: bound})
 		var happened map[string]int
-		h := record(t, f.servers, func() { happened = f.run(t, historyTime(t, 12*time.Second)) })
+		h := record(t, f.servers, func(h *history) { happened = f.run(t, h, historyTime(t, 12*time.Second)) })
 		f.resumed(t)
 		h.report(nil)
 		for _, d := range h.lost() {
@@ -177,7 +181,12 @@ func TestFaultsInTheStoreAreCaught(t *testing.T) {
 			servers := startServers(t, 3, func(int) siteConfig { return cfg })
 			wrong := 0
 			for began := time.Now(); wrong == 0; {
-				h := record(t, servers, func() { time.Sleep(2 * time.Second) })
+				h := record(t, servers, func(h *history) {
+					time.Sleep(2 * time.Second)
+					if how == "" {
+						await(t, "everything to have succeeded", func() bool { return len(h.tally().missing()) == 0 })
+					}
+				})
 				found := h.check()
 				wrong += len(found)
 				if how == "" {
