@@ -1,5 +1,5 @@
-// Package hack tests what no package of the library can: that README.md tells
-// the truth.
+// Package hack tests what no package of the library can: that README.md and
+// docs/ tell the truth.
 package hack
 
 import (
@@ -22,35 +22,64 @@ import (
 	"time"
 )
 
-// howRun says for each command in README.md what runs it. A command that is
-// not here fails TestEveryCommandOfREADMEIsRun.
+// howRun says for each command in README.md and docs/ what runs it. A command
+// that is not here fails TestEveryCommandOfDocumentsIsRun.
 var howRun = map[string]string{
 	"go run ./cmd/sojourn demo": "TestDemoStartsAndStops",
 	"make test":                 ".ci/run",
 	"go test ./...":             "hack/test.sh, with -race",
 	"go mod tidy":               "TestREADMEProgramRunsFromAClone",
 	"go run .":                  "TestREADMEProgramRunsFromAClone",
-	"go test -run TestLatencyOfBeingTold -v ./browser_test": "hack/test.sh, with the others",
-	"go run ./cmd/tabs": "the tests of bench/cmd/tabs",
+
+	"go test -run TestLatencyOfBeingTold -v ./browser_test":      "hack/test.sh, with the others",
+	"go test -run TestTouchesOfManyShardsAreAFewWritesASecond .": "hack/test.sh, with the others",
+
+	"cd bench && go run ./cmd/figures": "TestEveryComparisonRuns",
+	"cd bench && go run ./cmd/engines": "TestQuickRunPrintsEveryFigure",
+	"go run ./cmd/tabs":                "TestTabsAreMeasuredWithAndWithoutLanes",
+
+	"go run ./cmd/figures":                 "TestEveryComparisonRuns",
+	"go run ./cmd/figures -only connected": "TestEveryComparisonRuns",
+	"go run ./cmd/figures -targets":        "TestTargetsPrintsOnlyWhatHasOne",
+	"go run ./cmd/figures -quick":          "TestEveryComparisonRuns",
+	"go test -bench . -full":               "hack/test.sh, without -full",
+	"go run ./cmd/tabs -n 20000":           "TestTabsAreMeasuredWithAndWithoutLanes",
+	"go run ./cmd/engines":                 "TestQuickRunPrintsEveryFigure",
+	"go run ./nethttp":                     "TestNoteStaysWhoeverSignsInAndOut",
+
+	"GOOS=js GOARCH=wasm go build -trimpath -ldflags '-s -w' -gcflags all=-l -o main.wasm": "TestHelloForTheBrowserIsSmall",
+
+	"go run ./cmd/sojourn demo --store postgres://app:secret@127.0.0.1:5432/app --servers 3": "TestThreeServersAreOneSite",
+	"go run ./cmd/sojourn demo --store redis://127.0.0.1:6379 --servers 3":                   "TestThreeServersAreOneSite",
+	"go run ./cmd/sojourn sessions list USER":                                                "TestSessionsOfAFile",
+	"go run ./cmd/sojourn sessions end --all USER":                                           "TestSessionsOfAFile",
+
+	"export SOJOURN_STORE=postgres://app:secret@127.0.0.1:5432/app":                    "TestServersBehindABalancerOfOnesOwn",
+	"go run ./cmd/sojourn demo --servers 3":                                            "TestThreeServersAreOneSite",
+	"go run ./cmd/sojourn demo --name 1 --addr 127.0.0.1:8081 --trust-proxy 127.0.0.1": "TestServersBehindABalancerOfOnesOwn",
+	"go run ./cmd/sojourn demo --name 2 --addr 127.0.0.1:8082 --trust-proxy 127.0.0.1": "TestServersBehindABalancerOfOnesOwn",
 }
 
-func TestEveryCommandOfREADMEIsRun(t *testing.T) {
+func TestEveryCommandOfDocumentsIsRun(t *testing.T) {
 	t.Parallel()
-	var setUp []string
-	for _, block := range blocks(t, "sh") {
-		for line := range strings.Lines(block) {
-			if line = strings.TrimSpace(line); line != "" {
-				setUp = append(setUp, line)
-			}
-		}
-	}
-	if want := []string{"go run ./cmd/sojourn demo", "make test"}; !slices.Equal(setUp, want) {
+	if setUp, want := commands(t, "../README.md"), []string{"go run ./cmd/sojourn demo", "make test"}; !slices.Equal(setUp, want) {
 		t.Errorf("the commands of README's sh blocks are %q, want the two that do all the set-up: %q", setUp, want)
 	}
-	inline := regexp.MustCompile("`((?:go|make|git|bash|sh|npm|curl) [^`]+)`")
-	for _, m := range inline.FindAllStringSubmatch(readme(t), -1) {
-		if howRun[m[1]] == "" {
-			t.Errorf("nothing runs README's command %q: have it run, then say so in howRun", m[1])
+	inline := regexp.MustCompile("`((?:(?:cd|go|make|git|bash|sh|npm|curl) |[A-Z]+=\\S+ go )[^`]+)`")
+	tests := testNames(t)
+	for _, doc := range append(documents(t), "../README.md", "../bench/README.md", "../examples/README.md") {
+		found := commands(t, doc)
+		for _, m := range inline.FindAllStringSubmatch(prose(t, doc), -1) {
+			found = append(found, m[1])
+		}
+		for _, command := range found {
+			by := howRun[command]
+			if by == "" {
+				t.Errorf("nothing runs the command %q of %s: have it run, then say so in howRun", command, doc)
+			}
+			if strings.HasPrefix(by, "Test") && !slices.Contains(tests, by) {
+				t.Errorf("%s, which is to run %q of %s, is not there", by, command, doc)
+			}
 		}
 	}
 	if ci := read(t, ".ci/run"); !strings.Contains(ci, "make test") {
@@ -61,40 +90,85 @@ func TestEveryCommandOfREADMEIsRun(t *testing.T) {
 	}
 }
 
-func TestLinksOfREADMELeadSomewhere(t *testing.T) {
-	t.Parallel()
-	links := regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
-	code := regexp.MustCompile("(?ms)^```.*?^```$") // f[T](x) is no link
-	docs, err := filepath.Glob("../docs/*.md")
-	if err != nil || len(docs) == 0 {
-		t.Fatalf("no documents: %v", err)
-	}
-	for _, doc := range append(docs, "../README.md", "../SECURITY.md", "../CHANGELOG.md") {
-		text, err := os.ReadFile(doc)
-		if err != nil {
-			t.Error(err)
-			continue
+// commands are the lines of a document's sh blocks, without comments.
+func commands(t *testing.T, doc string) (list []string) {
+	t.Helper()
+	for _, block := range blocksOf(t, doc, "sh") {
+		for line := range strings.Lines(block) {
+			line, _, _ = strings.Cut(line, " #")
+			if line = strings.TrimSpace(line); line != "" {
+				list = append(list, line)
+			}
 		}
-		for _, m := range links.FindAllStringSubmatch(code.ReplaceAllString(string(text), ""), -1) {
+	}
+	return list
+}
+
+func TestLinksOfDocumentsLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	links := regexp.MustCompile(`\]\(([^)]+)\)`)
+	readmes := []string{
+		"../README.md", "../SECURITY.md", "../CHANGELOG.md", "../bench/README.md", "../examples/README.md", "../clientjs/README.md",
+	}
+	for _, doc := range append(documents(t), readmes...) {
+		for _, m := range links.FindAllStringSubmatch(prose(t, doc), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
+			path, heading, _ := strings.Cut(m[1], "#")
+			file := doc
+			if path != "" {
+				file = filepath.Join(filepath.Dir(doc), path)
+			}
+			if _, err := os.Stat(file); err != nil {
 				t.Errorf("%s links to %s: %v", doc, m[1], err)
+			} else if heading != "" && !slices.Contains(headings(t, file), heading) {
+				t.Errorf("%s links to %s, and there is no such heading", doc, m[1])
 			}
 		}
 	}
 }
 
-func TestTestsNamedInGuaranteesExist(t *testing.T) {
+// headings are the names under which a document's headings can be linked to.
+func headings(t *testing.T, doc string) (list []string) {
+	t.Helper()
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(prose(t, doc), -1) {
+		name := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		list = append(list, strings.ReplaceAll(name, " ", "-"))
+	}
+	return list
+}
+
+func TestTestsNamedInDocumentsExist(t *testing.T) {
 	t.Parallel()
-	var tests []string
+	tests := testNames(t)
+	for _, doc := range append(documents(t), "../README.md", "../bench/README.md") {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		named := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`).FindAllString(string(text), -1)
+		if len(named) == 0 && strings.HasSuffix(doc, "guarantees.md") {
+			t.Errorf("%s names no test", doc)
+		}
+		for _, name := range named {
+			if !slices.Contains(tests, name) {
+				t.Errorf("%s names %s, which is not there", doc, name)
+			}
+		}
+	}
+}
+
+// testNames are the tests of all modules here.
+func testNames(t *testing.T) (tests []string) {
+	t.Helper()
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, "_test.go") {
 			return err
 		}
 		code, err := os.ReadFile(path)
-		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(code, -1) {
+		for _, m := range declared.FindAllSubmatch(code, -1) {
 			tests = append(tests, string(m[1]))
 		}
 		return err
@@ -102,15 +176,7 @@ func TestTestsNamedInGuaranteesExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := regexp.MustCompile(`\bTest[A-Z]\w*`).FindAllString(read(t, "docs/guarantees.md"), -1)
-	if len(named) == 0 {
-		t.Error("docs/guarantees.md names no test")
-	}
-	for _, name := range named {
-		if !slices.Contains(tests, name) {
-			t.Errorf("docs/guarantees.md names %s, which is not there", name)
-		}
-	}
+	return tests
 }
 
 // README's program and its go.mod, as they stand there, in a module beside a
@@ -248,8 +314,6 @@ func besideClone(t *testing.T, mod, program string) (hello string) {
 	return hello
 }
 
-func readme(t *testing.T) string { return read(t, "README.md") }
-
 func read(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", path))
@@ -262,12 +326,7 @@ func read(t *testing.T, path string) string {
 // blocks are the fenced blocks of README.md in one language.
 func blocks(t *testing.T, language string) []string {
 	t.Helper()
-	fence := regexp.MustCompile("(?ms)^```" + regexp.QuoteMeta(language) + "\n(.*?)^```$")
-	var found []string
-	for _, m := range fence.FindAllStringSubmatch(readme(t), -1) {
-		found = append(found, m[1])
-	}
-	return found
+	return blocksOf(t, "../README.md", language)
 }
 
 func freeAddress(t *testing.T) string {
