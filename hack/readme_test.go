@@ -31,8 +31,9 @@ var howRun = map[string]string{
 	"go mod tidy":               "TestREADMEProgramRunsFromAClone",
 	"go run .":                  "TestREADMEProgramRunsFromAClone",
 
-	"go test -run TestLatencyOfBeingTold -v ./browser_test":      "hack/test.sh, with the others",
-	"go test -run TestTouchesOfManyShardsAreAFewWritesASecond .": "hack/test.sh, with the others",
+	"go test -run TestLatencyOfBeingTold -v ./browser_test":         "hack/test.sh, with the others",
+	"go test -run TestThingsCostTheRoundTripsThatTheDocumentSays .": "hack/test.sh, with the others",
+	"go test -run TestTouchesOfManyShardsAreAFewWritesASecond .":    "hack/test.sh, with the others",
 
 	"cd bench && go run ./cmd/figures": "TestEveryComparisonRuns",
 	"cd bench && go run ./cmd/engines": "TestQuickRunPrintsEveryFigure",
