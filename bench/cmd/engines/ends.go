@@ -19,10 +19,11 @@ import (
 
 	"github.com/sojourn-go/sojourn"
 	"github.com/sojourn-go/sojourn/bench/internal/cases"
+	"github.com/sojourn-go/sojourn/bench/internal/report"
 )
 
 // lag is how long an end takes to reach other servers.
-func lag(ctx context.Context, e *engine, sz size) (rows []row, err error) {
+func lag(ctx context.Context, e *engine, sz size) (rows []report.Row, err error) {
 	const bound = 10 * time.Second
 	for _, staleness := range []time.Duration{0, bound} {
 		servers, closeAll, err := e.newServers(ctx, 3, "lag"+strconv.Itoa(int(staleness/time.Second)), staleness)
@@ -34,20 +35,20 @@ func lag(ctx context.Context, e *engine, sz size) (rows []row, err error) {
 		if err != nil {
 			return nil, err
 		}
-		sent := fmt.Sprintf("%s racing requests, %s DisconnectAll", count(r.requests), count(len(r.lags)/2))
+		sent := fmt.Sprintf("%s racing requests, %s DisconnectAll", report.Count(r.requests), report.Count(len(r.lags)/2))
 		if staleness == 0 {
-			rows = append(rows, row{
-				what:     "DisconnectAll on one server → refused on two others, strict, " + e.title(),
-				measured: fmt.Sprintf("%d accepted that began after it returned; %s", r.late, sent),
-			}.reaching("0 over 100,000", r.late == 0))
+			rows = append(rows, report.Row{
+				What:     "DisconnectAll on one server → refused on two others, strict, " + e.title(),
+				Measured: fmt.Sprintf("%d accepted that began after it returned; %s", r.late, sent),
+			}.Reaching("0 over 100,000", r.late == 0))
 			continue
 		}
 		most := percentile(r.lags, 1)
-		rows = append(rows, row{
-			what: fmt.Sprintf("the same, MaxStaleness %v, %s", staleness, e.title()),
-			measured: fmt.Sprintf("last accepted after it returned: p50 %s, p99 %s, at most %s; %s",
-				short(percentile(r.lags, 0.5)), short(percentile(r.lags, 0.99)), short(most), sent),
-		}.reaching("at most "+staleness.String(), most <= staleness))
+		rows = append(rows, report.Row{
+			What: fmt.Sprintf("the same, MaxStaleness %v, %s", staleness, e.title()),
+			Measured: fmt.Sprintf("last accepted after it returned: p50 %s, p99 %s, at most %s; %s",
+				report.Duration(percentile(r.lags, 0.5)), report.Duration(percentile(r.lags, 0.99)), report.Duration(most), sent),
+		}.Reaching("at most "+staleness.String(), most <= staleness))
 	}
 	return rows, nil
 }
@@ -122,7 +123,7 @@ func race(ctx context.Context, servers []*server, sz size) (r raced, err error) 
 }
 
 // ends fills the engine, measures it, and ends sessions of one user.
-func ends(ctx context.Context, e *engine, sz size) (rows []row, err error) {
+func ends(ctx context.Context, e *engine, sz size) (rows []report.Row, err error) {
 	const users = 5 // whose sessions are ended
 	servers, closeAll, err := e.newServers(ctx, 1, "ends", 0)
 	if err != nil {
@@ -145,12 +146,12 @@ func ends(ctx context.Context, e *engine, sz size) (rows []row, err error) {
 		return nil, err
 	}
 	each := float64(after-before) / float64(others)
-	rows = append(rows, row{
-		what:     fmt.Sprintf("bytes per session in %s, %s sessions, each of another user", e.title(), count(others)),
-		measured: fmt.Sprintf("%.0f", each),
-	}.reaching("600", each <= 600), row{
-		what:     fmt.Sprintf("Connects by 64 at a time, %s", e.title()),
-		measured: count(int(float64(others)/filled.Seconds())) + " a second",
+	rows = append(rows, report.Row{
+		What:     fmt.Sprintf("bytes per session in %s, %s sessions, each of another user", e.title(), report.Count(others)),
+		Measured: fmt.Sprintf("%.0f", each),
+	}.Reaching("600", each <= 600), report.Row{
+		What:     fmt.Sprintf("Connects by 64 at a time, %s", e.title()),
+		Measured: report.Count(int(float64(others)/filled.Seconds())) + " a second",
 	})
 	err = fill(ctx, s.store, users*sz.ending, func(i int) sojourn.UserID { return sojourn.UserID(fmt.Sprint("many", i%users)) })
 	if err != nil {
@@ -176,11 +177,11 @@ func ends(ctx context.Context, e *engine, sz size) (rows []row, err error) {
 		return nil, fmt.Errorf("%d sessions are left, want %d", counts.Sessions, others)
 	}
 	half := percentile(whole, 0.5)
-	rows = append(rows, row{
-		what: fmt.Sprintf("DisconnectAll of %s sessions of one user among %s, %s", count(sz.ending), count(sz.sessions), e.title()),
-		measured: fmt.Sprintf("%s, at most %s of %d; with telling the other servers and dropping the browsers' state",
-			short(half), short(percentile(whole, 1)), users),
-	}.reaching("one transaction or script; 50 ms", half <= 50*time.Millisecond))
+	rows = append(rows, report.Row{
+		What: fmt.Sprintf("DisconnectAll of %s sessions of one user among %s, %s", report.Count(sz.ending), report.Count(sz.sessions), e.title()),
+		Measured: fmt.Sprintf("%s, at most %s of %d; with telling the other servers and dropping the browsers' state",
+			report.Duration(half), report.Duration(percentile(whole, 1)), users),
+	}.Reaching("one transaction or script; 50 ms", half <= 50*time.Millisecond))
 	return rows, nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/sojourn-go/sojourn/bench/internal/report"
 )
 
 // Everything is measured, and in a form that a document can quote.
@@ -35,7 +37,7 @@ func TestQuickRunPrintsEveryFigure(t *testing.T) {
 func TestWrongArgumentsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"-only", "nothing"}, {"-engine", "oracle"}, {"-sessions", "5"}, {"-no-such-flag"}} {
-		if err := engines(t.Context(), args, new(bytes.Buffer), new(bytes.Buffer)); err != errUsage {
+		if err := engines(t.Context(), args, new(bytes.Buffer), new(bytes.Buffer)); err != report.ErrUsage {
 			t.Errorf("%q: %v", args, err)
 		}
 	}

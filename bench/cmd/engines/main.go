@@ -4,7 +4,7 @@
 // Redis, and prints one table. It starts private engines itself, from what is
 // installed, and ends them.
 //
-//	go run ./cmd/engines                    everything, full size: about half an hour
+//	go run ./cmd/engines                    everything, full size: about ten minutes
 //	go run ./cmd/engines -only requests     one thing; several with commas
 //	go run ./cmd/engines -engine redis      one engine
 //	go run ./cmd/engines -quick             small sizes and short rounds: not for quoting
@@ -21,11 +21,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/sojourn-go/sojourn/bench/internal/report"
 )
 
 // size is how much of everything.
@@ -49,7 +49,7 @@ var (
 // comparisons are what there is to measure on an engine.
 var comparisons = []struct {
 	name string
-	run  func(ctx context.Context, e *engine, sz size) ([]row, error)
+	run  func(ctx context.Context, e *engine, sz size) ([]report.Row, error)
 }{
 	{"requests", requests},
 	{"warm", warm},
@@ -59,22 +59,10 @@ var comparisons = []struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
-	err := engines(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil:
-	case errors.Is(err, errUsage):
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "engines:", err)
-		os.Exit(1)
-	}
+	report.Main("engines", func(ctx context.Context) error {
+		return engines(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	})
 }
-
-var errUsage = errors.New("usage")
 
 func engines(ctx context.Context, args []string, out, diag io.Writer) (err error) {
 	var names []string
@@ -93,7 +81,7 @@ func engines(ctx context.Context, args []string, out, diag io.Writer) (err error
 	case errors.Is(err, flag.ErrHelp):
 		return nil
 	case err != nil:
-		return errUsage
+		return report.ErrUsage
 	}
 	sz, command := fullSize, "go run ./cmd/engines"
 	if *quick {
@@ -111,13 +99,13 @@ func engines(ctx context.Context, args []string, out, diag io.Writer) (err error
 	}
 	if sz.sessions < 2*sz.ending {
 		fmt.Fprintf(diag, "engines: -sessions has to be %d at least\n", 2*sz.ending)
-		return errUsage
+		return report.ErrUsage
 	}
 	for list, known := range map[string][]string{*only: names, *on: {"redis", "postgres"}} {
 		for name := range strings.SplitSeq(list, ",") {
 			if !slices.Contains(known, name) {
 				fmt.Fprintf(diag, "engines: there is no %q; there are %s\n", name, strings.Join(known, ", "))
-				return errUsage
+				return report.ErrUsage
 			}
 		}
 	}
@@ -126,22 +114,22 @@ func engines(ctx context.Context, args []string, out, diag io.Writer) (err error
 			return err
 		}
 	}
-	var rows []row
+	var rows []report.Row
 	for kind := range strings.SplitSeq(*on, ",") {
 		found, err := measure(ctx, kind, sz, strings.Split(*only, ","), diag)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
 		for _, r := range found {
-			r.command = fmt.Sprintf("%s -only %s -engine %s", command, r.command, kind)
+			r.Command = fmt.Sprintf("%s -only %s -engine %s", command, r.Name, kind)
 			rows = append(rows, r)
 		}
 	}
-	return markdown(out, rows, *quick)
+	return report.Table{On: "; servers and engine on one machine, over loopback", Quick: *quick, Rows: rows}.Markdown(out)
 }
 
 // measure measures these things on an engine of its own.
-func measure(ctx context.Context, kind string, sz size, only []string, diag io.Writer) (rows []row, err error) {
+func measure(ctx context.Context, kind string, sz size, only []string, diag io.Writer) (rows []report.Row, err error) {
 	e, err := newEngine(kind)
 	if err != nil {
 		return nil, err
@@ -151,16 +139,12 @@ func measure(ctx context.Context, kind string, sz size, only []string, diag io.W
 		if !slices.Contains(only, c.name) {
 			continue
 		}
-		began := time.Now()
-		fmt.Fprintf(diag, "%s, %s … ", c.name, kind)
-		found, err := c.run(ctx, e, sz)
+		found, err := report.Measure(diag, c.name+", "+kind, func() ([]report.Row, error) { return c.run(ctx, e, sz) })
 		if err != nil {
-			fmt.Fprintln(diag)
-			return nil, fmt.Errorf("%s: %w", c.name, err)
+			return nil, err
 		}
-		fmt.Fprintf(diag, "%v\n", time.Since(began).Round(100*time.Millisecond))
 		for _, r := range found {
-			r.command = c.name
+			r.Name = c.name
 			rows = append(rows, r)
 		}
 	}

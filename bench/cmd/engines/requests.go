@@ -18,6 +18,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/rueidis"
+
+	"github.com/sojourn-go/sojourn/bench/internal/report"
 )
 
 // side is one of the things that are compared.
@@ -167,7 +169,7 @@ func (e *engine) bare(ctx context.Context) (side, error) {
 }
 
 // requests compares strict requests of connected users with bare reads.
-func requests(ctx context.Context, e *engine, sz size) (rows []row, err error) {
+func requests(ctx context.Context, e *engine, sz size) (rows []report.Row, err error) {
 	servers, closeAll, err := e.newServers(ctx, 1, "requests", 0)
 	if err != nil {
 		return nil, err
@@ -187,13 +189,13 @@ func requests(ctx context.Context, e *engine, sz size) (rows []row, err error) {
 			return nil, errors.New("the store was not asked")
 		}
 		ratio := percentile(ratios(rounds, 0, 1), 0.5)
-		r := row{
-			what: fmt.Sprintf("connected request, strict, %s, %d at a time", e.title(), callers),
-			measured: fmt.Sprintf("%.2f times %s: %s and %s", ratio, bare.name,
-				short(percentile(column(rounds, 0), 0.5)), short(percentile(column(rounds, 1), 0.5))),
+		r := report.Row{
+			What: fmt.Sprintf("connected request, strict, %s, %d at a time", e.title(), callers),
+			Measured: fmt.Sprintf("%.2f times %s: %s and %s", ratio, bare.name,
+				report.Duration(percentile(column(rounds, 0), 0.5)), report.Duration(percentile(column(rounds, 1), 0.5))),
 		}
 		if callers == 1 {
-			r = r.reaching("one round trip; 1.3 times", ratio <= 1.3)
+			r = r.Reaching("one round trip; 1.3 times", ratio <= 1.3)
 		}
 		rows = append(rows, r)
 	}
@@ -201,7 +203,7 @@ func requests(ctx context.Context, e *engine, sz size) (rows []row, err error) {
 }
 
 // cost is what a request costs the engine's processor, if that can be known.
-func (e *engine) cost(ctx context.Context, sz size, s *server) []row {
+func (e *engine) cost(ctx context.Context, sz size, s *server) []report.Row {
 	var calls []func() error
 	n := 0
 	asks := asking(s, pagePath)
@@ -223,9 +225,9 @@ func (e *engine) cost(ctx context.Context, sz size, s *server) []row {
 	if n = int(s.store.sessions.Load() - asked); !ok || !still || n == 0 {
 		return nil
 	}
-	return []row{{
-		what:     fmt.Sprintf("the engine's CPU for a connected request, strict, %s, 16 at a time", e.title()),
-		measured: short((after - before) / time.Duration(n)),
+	return []report.Row{{
+		What:     fmt.Sprintf("the engine's CPU for a connected request, strict, %s, 16 at a time", e.title()),
+		Measured: report.Duration((after - before) / time.Duration(n)),
 	}}
 }
 
@@ -268,7 +270,7 @@ func (e *engine) cpu(ctx context.Context) (sum time.Duration, ok bool) {
 
 // warm compares requests of connected users that are answered from memory with
 // a page that asks nobody.
-func warm(ctx context.Context, e *engine, sz size) (rows []row, err error) {
+func warm(ctx context.Context, e *engine, sz size) (rows []report.Row, err error) {
 	servers, closeAll, err := e.newServers(ctx, 1, "warm", time.Minute)
 	if err != nil {
 		return nil, err
@@ -308,11 +310,11 @@ func warm(ctx context.Context, e *engine, sz size) (rows []row, err error) {
 			over = append(over, r[i]-r[0])
 		}
 		half := percentile(over, 0.5)
-		rows = append(rows, row{
-			what: fmt.Sprintf("connected request, MaxStaleness, warm, %s, %s: over the bare page", what, e.title()),
-			measured: fmt.Sprintf("%s (the bare page: %s); the engine was asked %d times in %s requests",
-				short(half), short(percentile(column(rounds, 0), 0.5)), asked, count(calls)),
-		}.reaching("1 µs, no I/O", half <= time.Microsecond && asked < int64(calls)/1000+5))
+		rows = append(rows, report.Row{
+			What: fmt.Sprintf("connected request, MaxStaleness, warm, %s, %s: over the bare page", what, e.title()),
+			Measured: fmt.Sprintf("%s (the bare page: %s); the engine was asked %d times in %s requests",
+				report.Duration(half), report.Duration(percentile(column(rounds, 0), 0.5)), asked, report.Count(calls)),
+		}.Reaching("1 µs, no I/O", half <= time.Microsecond && asked < int64(calls)/1000+5))
 	}
 	return rows, nil
 }

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/sojourn-go/sojourn/bench/internal/report"
 )
 
 // touches counts what sessions in use cost the engine.
-func touches(ctx context.Context, e *engine, sz size) ([]row, error) {
+func touches(ctx context.Context, e *engine, sz size) ([]report.Row, error) {
 	s, err := e.newServer(ctx, "touches", time.Minute, sz.idle)
 	if err != nil {
 		return nil, err
@@ -64,15 +66,15 @@ func touches(ctx context.Context, e *engine, sz size) ([]row, error) {
 	for _, n := range asked {
 		pages += n
 	}
-	r := row{
-		what: fmt.Sprintf("touches of %s active sessions of one server, %s", count(sz.active), e.title()),
-		measured: fmt.Sprintf("%.2f batches a second with %.0f sessions a second in them; %.0f %s a second; %s pages a second",
-			float64(calls)/took, float64(touched)/took, float64(after-writes)/took, e.writeUnit(), count(int(float64(pages)/took))),
+	r := report.Row{
+		What: fmt.Sprintf("touches of %s active sessions of one server, %s", report.Count(sz.active), e.title()),
+		Measured: fmt.Sprintf("%.2f batches a second with %.0f sessions a second in them; %.0f %s a second; %s pages a second",
+			float64(calls)/took, float64(touched)/took, float64(after-writes)/took, e.writeUnit(), report.Count(int(float64(pages)/took))),
 	}
 	if calls == 0 {
 		return nil, errors.New("nothing was written")
 	}
-	return []row{r.reaching("a few writes a second", float64(calls)/took <= 5)}, nil
+	return []report.Row{r.Reaching("a few writes a second", float64(calls)/took <= 5)}, nil
 }
 
 func (e *engine) writeUnit() string {

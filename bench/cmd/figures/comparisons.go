@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"github.com/sojourn-go/sojourn/bench/internal/cases"
+	"github.com/sojourn-go/sojourn/bench/internal/report"
 )
 
 // comparisons are what -only chooses from, in the order of the table.
 var comparisons = []struct {
 	name string
-	run  func(ctx context.Context, sz size, dir string) ([]row, error)
+	run  func(ctx context.Context, sz size, dir string) ([]report.Row, error)
 }{
 	{"connected", connected},
 	{"anonymous", anonymous},
@@ -53,8 +54,8 @@ var pages = []struct{ suffix, what string }{
 	{"-guard-tab", "Connected, from a running tab"},
 }
 
-func connected(ctx context.Context, sz size, dir string) ([]row, error) {
-	var rows []row
+func connected(ctx context.Context, sz size, dir string) ([]report.Row, error) {
+	var rows []report.Row
 	for _, live := range []int{1, sz.live} {
 		own := filepath.Join(dir, fmt.Sprint(live))
 		if err := os.Mkdir(own, 0o700); err != nil {
@@ -65,48 +66,48 @@ func connected(ctx context.Context, sz size, dir string) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		among := fmt.Sprintf("%s live", count(float64(live)))
+		among := fmt.Sprintf("%s live", report.Count(live))
 		cost := func(name string) string {
-			return fmt.Sprintf("%s allocs (%s in all)", number(r.moreAllocs(name, "bare")), duration(r.ns(name)))
+			return fmt.Sprintf("%s allocs (%s in all)", number(r.moreAllocs(name, "bare")), report.Duration(r.ns(name)))
 		}
-		rows = append(rows, timed("bare handler, "+among, r.ns("bare"), number(r.allocs("bare"))+" allocs"))
+		rows = append(rows, report.Timed("bare handler, "+among, r.ns("bare"), number(r.allocs("bare"))+" allocs"))
 		for _, store := range []string{"memory", "sqlite"} {
 			for _, page := range pages {
 				name := "sojourn-" + store + page.suffix
 				ns, allocs := r.over(name, "bare"), r.moreAllocs(name, "bare")
-				rows = append(rows, timed(fmt.Sprintf("connected request over bare: sojourn %s, %s, %s", store, page.what, among), ns, cost(name)).
-					reaching("1 µs, 6 allocs", ns <= 1000 && math.Round(allocs) <= 6))
+				rows = append(rows, report.Timed(fmt.Sprintf("connected request over bare: sojourn %s, %s, %s", store, page.what, among), ns, cost(name)).
+					Reaching("1 µs, 6 allocs", ns <= 1000 && math.Round(allocs) <= 6))
 			}
 		}
 		for _, name := range []string{"scs-memory", "gorilla-cookie", "sessionup-memory"} {
-			rows = append(rows, timed(fmt.Sprintf("connected request over bare: %s, %s", name, among), r.over(name, "bare"), cost(name)))
+			rows = append(rows, report.Timed(fmt.Sprintf("connected request over bare: %s, %s", name, among), r.over(name, "bare"), cost(name)))
 		}
 		for _, page := range pages {
 			ratio := r.over("scs-memory", "bare") / r.over("sojourn-memory"+page.suffix, "bare")
-			rows = append(rows, row{
+			rows = append(rows, report.Row{
 				What:     fmt.Sprintf("scs' memory store over ours: %s, %s", page.what, among),
 				Measured: fmt.Sprintf("%.1f times", ratio), Value: ratio, Unit: "times",
-			}.reaching("15 times", ratio >= 15))
+			}.Reaching("15 times", ratio >= 15))
 		}
 	}
 	return rows, nil
 }
 
-func anonymous(ctx context.Context, sz size, dir string) ([]row, error) {
+func anonymous(ctx context.Context, sz size, dir string) ([]report.Row, error) {
 	set, err := cases.Anonymous(dir)
 	r, err := measured(ctx, sz, set, err)
 	if err != nil {
 		return nil, err
 	}
-	var rows []row
+	var rows []report.Row
 	for _, c := range set.Cases[1:] {
-		rows = append(rows, timed("anonymous request over bare: "+c.Name, r.over(c.Name, "bare"), number(r.moreAllocs(c.Name, "bare"))+" allocs"))
+		rows = append(rows, report.Timed("anonymous request over bare: "+c.Name, r.over(c.Name, "bare"), number(r.moreAllocs(c.Name, "bare"))+" allocs"))
 	}
 	return rows, nil
 }
 
-func refs(ctx context.Context, sz size, dir string) ([]row, error) {
-	var rows []row
+func refs(ctx context.Context, sz size, dir string) ([]report.Row, error) {
+	var rows []report.Row
 	own := filepath.Join(dir, "inside")
 	if err := os.Mkdir(own, 0o700); err != nil {
 		return nil, err
@@ -118,7 +119,7 @@ func refs(ctx context.Context, sz size, dir string) ([]row, error) {
 	}
 	for _, c := range set.Cases {
 		ns, allocs := r.ns(c.Name), math.Round(r.allocs(c.Name))
-		rows = append(rows, reachRef(timed("one int, again and again in one request: "+c.Name, ns, number(allocs)+" allocs"), c.Name, allocs))
+		rows = append(rows, reachRef(report.Timed("one int, again and again in one request: "+c.Name, ns, number(allocs)+" allocs"), c.Name, allocs))
 	}
 	set, err = cases.RefsPerRequest(dir)
 	if r, err = measured(ctx, sz, set, err); err != nil {
@@ -131,40 +132,40 @@ func refs(ctx context.Context, sz size, dir string) ([]row, error) {
 			continue
 		}
 		ns, allocs := r.over(c.Name, base), math.Round(r.moreAllocs(c.Name, base))
-		rows = append(rows, reachRef(timed("one int, once in a connected request, on top: "+c.Name, ns, number(allocs)+" allocs"), c.Name, allocs))
+		rows = append(rows, reachRef(report.Timed("one int, once in a connected request, on top: "+c.Name, ns, number(allocs)+" allocs"), c.Name, allocs))
 	}
 	return rows, nil
 }
 
 // reachRef says what reading a reference of sojourn is to reach. Both ways of
 // measuring are held to it: a difference of two requests may drown in noise.
-func reachRef(line row, name string, allocs float64) row {
+func reachRef(line report.Row, name string, allocs float64) report.Row {
 	switch {
 	case strings.HasSuffix(name, "-volatile-get"):
-		return line.reaching("150 ns, 0 allocs", line.Value <= 150 && allocs <= 0)
+		return line.Reaching("150 ns, 0 allocs", line.Value <= 150 && allocs <= 0)
 	case name == "sojourn-sqlite-persistent-get":
-		return line.reaching("1 µs", line.Value <= 1000)
+		return line.Reaching("1 µs", line.Value <= 1000)
 	default:
 		return line
 	}
 }
 
-func ends(ctx context.Context, sz size, dir string) ([]row, error) {
+func ends(ctx context.Context, sz size, dir string) ([]report.Row, error) {
 	set, err := cases.Ends(dir, sz.live)
 	r, err := measured(ctx, sz, set, err)
 	if err != nil {
 		return nil, err
 	}
-	among := fmt.Sprintf("ending one user's 10 sessions among %s: ", count(float64(sz.live)))
+	among := fmt.Sprintf("ending one user's 10 sessions among %s: ", report.Count(sz.live))
 	memory := r.ns("sojourn-memory")
 	durable := r.over("sojourn-sqlite", "bare-commit")
-	return []row{
-		timed("one durable commit of a bare SQLite file", r.ns("bare-commit"), ""),
-		timed(among+"sojourn-memory", memory, "").reaching("100 µs", memory <= 100e3),
-		timed(among+"sojourn-sqlite, over one durable commit", durable, duration(r.ns("sojourn-sqlite"))+" in all").
-			reaching("2 ms", durable <= 2e6),
-		timed(among+"scs-memory, by Iterate", r.ns("scs-memory"), ""),
-		timed(among+"sessionup-memory, RevokeAll", r.ns("sessionup-memory"), ""),
+	return []report.Row{
+		report.Timed("one durable commit of a bare SQLite file", r.ns("bare-commit"), ""),
+		report.Timed(among+"sojourn-memory", memory, "").Reaching("100 µs", memory <= 100e3),
+		report.Timed(among+"sojourn-sqlite, over one durable commit", durable, report.Duration(r.ns("sojourn-sqlite"))+" in all").
+			Reaching("2 ms", durable <= 2e6),
+		report.Timed(among+"scs-memory, by Iterate", r.ns("scs-memory"), ""),
+		report.Timed(among+"sessionup-memory, RevokeAll", r.ns("sessionup-memory"), ""),
 	}, nil
 }
 

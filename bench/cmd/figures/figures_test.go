@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/sojourn-go/sojourn/bench/internal/cases"
+	"github.com/sojourn-go/sojourn/bench/internal/report"
 )
 
 var tiny = size{2, 2 * time.Millisecond, 200, 1000, 1000, 20 * time.Millisecond, 20 * time.Millisecond}
@@ -24,7 +24,7 @@ func TestEveryComparisonRuns(t *testing.T) {
 			if err := figures(t.Context(), []string{"-only", name, "-json", "-dir", t.TempDir()}, tiny, &out, &diag); err != nil {
 				t.Fatalf("%v\n%s", err, diag.String())
 			}
-			var got struct{ Rows []row }
+			var got struct{ Rows []report.Row }
 			if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 				t.Fatal(err)
 			}
@@ -44,7 +44,7 @@ func TestBadArgumentsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"-only", "nothing"}, {"-no-such-flag"}, {"more"}, {"-rounds", "-1"}} {
 		var out, diag bytes.Buffer
-		if err := figures(t.Context(), args, tiny, &out, &diag); !errors.Is(err, errUsage) || diag.Len() == 0 || out.Len() != 0 {
+		if err := figures(t.Context(), args, tiny, &out, &diag); !errors.Is(err, report.ErrUsage) || diag.Len() == 0 || out.Len() != 0 {
 			t.Errorf("%q: %v, said %q, printed %q", args, err, diag.String(), out.String())
 		}
 	}
@@ -102,47 +102,11 @@ func TestOverComparesWithinARound(t *testing.T) {
 	}
 }
 
-func TestTableSaysWhatWasMissed(t *testing.T) {
+func TestNumbersHaveNoMinusBeforeNothing(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
-	r := report{Rows: []row{
-		timed("a read", 140, "0 allocs").reaching("150 ns", true),
-		timed("a write", 1400, "").reaching("1 µs", false),
-		timed("a rival", 2.2e9, ""),
-	}}
-	for i := range r.Rows {
-		r.Rows[i].Command = "run"
-	}
-	if err := r.markdown(&out); err != nil {
-		t.Fatal(err)
-	}
-	_, table, _ := strings.Cut(out.String(), "|---|---|---|---|\n")
-	want := "| a read | 140 ns, 0 allocs | 150 ns | `run` |\n" +
-		"| a write | 1.4 µs | 1 µs **(missed)** | `run` |\n" +
-		"| a rival | 2.2 s | – | `run` |\n"
-	if table != want {
-		t.Errorf("got\n%swant\n%s", table, want)
-	}
-}
-
-func TestNumbersAreReadable(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ got, want string }{
-		{count(1234567), "1,234,567"},
-		{count(999), "999"},
-		{count(-1000), "-1,000"},
-		{count(-0.2), "0"},
-		{duration(0.4), "0 ns"},
-		{duration(999.6), "1 µs"},
-		{duration(999_600_000), "1 s"},
-		{duration(-3.7), "-4 ns"},
-		{duration(123456), "123 µs"},
-		{duration(-2500), "-2.5 µs"},
-		{number(-0.2), "0"},
-		{number(5.6), "6"},
-	} {
-		if c.got != c.want {
-			t.Errorf("got %q, want %q", c.got, c.want)
+	for n, want := range map[float64]string{-0.2: "0", 5.6: "6"} {
+		if got := number(n); got != want {
+			t.Errorf("%v is written %q, want %q", n, got, want)
 		}
 	}
 }
@@ -153,7 +117,7 @@ func TestTargetsPrintsOnlyWhatHasOne(t *testing.T) {
 	if err := figures(t.Context(), []string{"-only", "memory,views", "-targets", "-json", "-dir", t.TempDir()}, tiny, &out, &diag); err != nil {
 		t.Fatalf("%v\n%s", err, diag.String())
 	}
-	var got struct{ Rows []row }
+	var got struct{ Rows []report.Row }
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}

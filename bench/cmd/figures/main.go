@@ -19,12 +19,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/pprof"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/sojourn-go/sojourn/bench/internal/report"
 )
 
 // size is how much of everything.
@@ -44,22 +44,10 @@ var (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
-	err := figures(ctx, os.Args[1:], fullSize, os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil:
-	case errors.Is(err, errUsage):
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "figures:", err)
-		os.Exit(1)
-	}
+	report.Main("figures", func(ctx context.Context) error {
+		return figures(ctx, os.Args[1:], fullSize, os.Stdout, os.Stderr)
+	})
 }
-
-var errUsage = errors.New("usage")
 
 func figures(ctx context.Context, args []string, full size, out, diag io.Writer) error {
 	flags := flag.NewFlagSet("figures", flag.ContinueOnError)
@@ -77,11 +65,11 @@ func figures(ctx context.Context, args []string, full size, out, diag io.Writer)
 	case errors.Is(err, flag.ErrHelp):
 		return nil
 	case err != nil:
-		return errUsage
+		return report.ErrUsage
 	}
 	usage := func(format string, args ...any) error {
 		fmt.Fprintf(diag, "figures: "+format+"\n", args...)
-		return errUsage
+		return report.ErrUsage
 	}
 	if flags.NArg() > 0 {
 		return usage("unexpected argument %q", flags.Arg(0))
@@ -125,23 +113,19 @@ func figures(ctx context.Context, args []string, full size, out, diag io.Writer)
 		defer pprof.StopCPUProfile()
 	}
 
-	r := report{Quick: *quick}
+	table := report.Table{Quick: *quick}
 	for _, c := range comparisons {
 		if !slices.Contains(chosen, c.name) {
 			continue
 		}
-		began := time.Now()
-		fmt.Fprintf(diag, "%s … ", c.name)
 		own, err := os.MkdirTemp(temp, c.name+"-")
 		if err != nil {
 			return err
 		}
-		rows, err := c.run(ctx, sz, own)
+		rows, err := report.Measure(diag, c.name, func() ([]report.Row, error) { return c.run(ctx, sz, own) })
 		if err != nil {
-			fmt.Fprintln(diag)
-			return fmt.Errorf("%s: %w", c.name, err)
+			return err
 		}
-		fmt.Fprintf(diag, "%v\n", time.Since(began).Round(100*time.Millisecond))
 		command := "go run ./cmd/figures -only " + c.name
 		if *quick {
 			command += " -quick"
@@ -151,14 +135,14 @@ func figures(ctx context.Context, args []string, full size, out, diag io.Writer)
 				continue
 			}
 			row.Name, row.Command = c.name, command
-			r.Rows = append(r.Rows, row)
+			table.Rows = append(table.Rows, row)
 		}
 		if err := os.RemoveAll(own); err != nil {
 			return err
 		}
 	}
 	if *asJSON {
-		return r.json(out)
+		return table.JSON(out)
 	}
-	return r.markdown(out)
+	return table.Markdown(out)
 }

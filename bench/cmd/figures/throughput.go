@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/sojourn-go/sojourn/bench/internal/cases"
+	"github.com/sojourn-go/sojourn/bench/internal/report"
 )
 
 // connections is how many clients ask for a page at once.
 const connections = 16
 
-func loopback(ctx context.Context, sz size, dir string) (rows []row, err error) {
+func loopback(ctx context.Context, sz size, dir string) (rows []report.Row, err error) {
 	served, set, err := cases.Loopback(dir)
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func loopback(ctx context.Context, sz size, dir string) (rows []row, err error) 
 		switch s.Name {
 		case "scs-memory", "sessionup-memory":
 		default:
-			line = line.reaching("95 %", ratio >= 0.95)
+			line = line.Reaching("95 %", ratio >= 0.95)
 		}
 		rows = append(rows, line)
 	}
@@ -69,7 +70,7 @@ func loopback(ctx context.Context, sz size, dir string) (rows []row, err error) 
 // roundTrips is one guarded function, called as a function of the site and as
 // a handler written by hand. Its rounds are many and short: what disturbs one
 // way is to disturb the other.
-func roundTrips(ctx context.Context, sz size, _ string) ([]row, error) {
+func roundTrips(ctx context.Context, sz size, _ string) ([]report.Row, error) {
 	served, set, err := cases.RPC()
 	if err != nil {
 		return nil, err
@@ -85,17 +86,17 @@ func roundTrips(ctx context.Context, sz size, _ string) ([]row, error) {
 		return nil, err
 	}
 	ratio := r.ratio("rpc", "plain")
-	return []row{
-		timed("round trip of a guarded function over loopback, JSON handler by hand", r.ns("plain"), number(r.allocs("plain"))+" allocs"),
-		row{
+	return []report.Row{
+		report.Timed("round trip of a guarded function over loopback, JSON handler by hand", r.ns("plain"), number(r.allocs("plain"))+" allocs"),
+		report.Row{
 			What:     "the same function by HandleRPC, over the handler by hand",
-			Measured: fmt.Sprintf("%+.1f %%, %s, %s allocs", 100*(ratio-1), duration(r.ns("rpc")), number(r.allocs("rpc"))),
+			Measured: fmt.Sprintf("%+.1f %%, %s, %s allocs", 100*(ratio-1), report.Duration(r.ns("rpc")), number(r.allocs("rpc"))),
 			Value:    ratio, Unit: "of the handler by hand",
-		}.reaching("at most 10 % more", ratio <= 1.10),
+		}.Reaching("at most 10 % more", ratio <= 1.10),
 	}, nil
 }
 
-func logins(ctx context.Context, sz size, dir string) (rows []row, err error) {
+func logins(ctx context.Context, sz size, dir string) (rows []report.Row, err error) {
 	commits, err := cases.OpenCommits(dir)
 	if err != nil {
 		return nil, err
@@ -142,17 +143,17 @@ func logins(ctx context.Context, sz size, dir string) (rows []row, err error) {
 		line := perSecond(fmt.Sprintf("durable logins per second: sojourn-sqlite, callers: %d", c), rate, fmt.Sprintf("%.2f times the bare commits", rate/base))
 		switch c {
 		case 1:
-			line = line.reaching("one commit each: 0.5 times", rate/base >= 0.5)
+			line = line.Reaching("one commit each: 0.5 times", rate/base >= 0.5)
 		case 64:
-			line = line.reaching("5,000", rate >= 5000)
+			line = line.Reaching("5,000", rate >= 5000)
 		}
 		rows = append(rows, line)
 	}
 	return rows, nil
 }
 
-func memory(ctx context.Context, sz size, dir string) ([]row, error) {
-	var rows []row
+func memory(ctx context.Context, sz size, dir string) ([]report.Row, error) {
+	var rows []report.Row
 	names := map[string]string{
 		"scs-memory":           "scs-memory, the user only",
 		"scs-memory-described": "scs-memory, with user agent and address",
@@ -165,20 +166,20 @@ func memory(ctx context.Context, sz size, dir string) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		line := row{
-			What:     fmt.Sprintf("memory per session at %s: %s", count(float64(sz.memory)), cmp.Or(names[o.Name], o.Name)),
-			Measured: count(bytes) + " bytes", Value: bytes, Unit: "bytes",
+		line := report.Row{
+			What:     fmt.Sprintf("memory per session at %s: %s", report.Count(sz.memory), cmp.Or(names[o.Name], o.Name)),
+			Measured: report.Count(bytes) + " bytes", Value: bytes, Unit: "bytes",
 		}
 		if o.Name == "sojourn-memory" {
-			line = line.reaching("400 bytes", bytes <= 400)
+			line = line.Reaching("400 bytes", bytes <= 400)
 		}
 		rows = append(rows, line)
 	}
 	return rows, nil
 }
 
-func views(ctx context.Context, sz size, dir string) ([]row, error) {
-	var rows []row
+func views(ctx context.Context, sz size, dir string) ([]report.Row, error) {
+	var rows []report.Row
 	for _, store := range []string{"memory", "sqlite"} {
 		s, err := cases.OpenSojourn(store, dir)
 		if err != nil {
@@ -190,19 +191,19 @@ func views(ctx context.Context, sz size, dir string) ([]row, error) {
 		}
 		// A store of 1 byte a view would show as that many bytes.
 		grows := float64(v.Growth) > 0.1*float64(v.Views)+64<<10
-		rows = append(rows, row{
-			What:     fmt.Sprintf("%s anonymous views leave behind: sojourn-%s", count(float64(v.Views)), store),
-			Measured: fmt.Sprintf("%s bytes of heap, %d rows, %d cookies, %d goroutines", count(float64(v.Growth)), v.Rows, v.Cookies, v.Routine),
+		rows = append(rows, report.Row{
+			What:     fmt.Sprintf("%s anonymous views leave behind: sojourn-%s", report.Count(v.Views), store),
+			Measured: fmt.Sprintf("%s bytes of heap, %d rows, %d cookies, %d goroutines", report.Count(v.Growth), v.Rows, v.Cookies, v.Routine),
 			Value:    float64(v.Growth), Unit: "bytes",
-		}.reaching("no row, no cookie, no growth", !grows && v.Rows == 0 && v.Cookies == 0 && v.Routine <= 0))
+		}.Reaching("no row, no cookie, no growth", !grows && v.Rows == 0 && v.Cookies == 0 && v.Routine <= 0))
 	}
 	return rows, nil
 }
 
-func perSecond(what string, rate float64, note string) row {
-	measured := count(rate) + " /s"
+func perSecond(what string, rate float64, note string) report.Row {
+	measured := report.Count(rate) + " /s"
 	if note != "" {
 		measured += ", " + note
 	}
-	return row{What: what, Measured: measured, Value: rate, Unit: "per second"}
+	return report.Row{What: what, Measured: measured, Value: rate, Unit: "per second"}
 }

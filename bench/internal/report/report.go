@@ -1,4 +1,6 @@
-package main
+// Package report is what the commands that measure share: their table, and how
+// they begin and end.
+package report
 
 import (
 	"encoding/json"
@@ -10,8 +12,8 @@ import (
 	"strings"
 )
 
-// A row is one line of the table.
-type row struct {
+// A Row is one line of the table.
+type Row struct {
 	Name     string  `json:"name"`
 	What     string  `json:"what"`
 	Measured string  `json:"measured"`
@@ -22,15 +24,17 @@ type row struct {
 	Command  string  `json:"command"`
 }
 
-// reaching is the row with what it is to reach, and whether it does.
-func (r row) reaching(reach string, met bool) row {
+// Reaching is the row with what it is to reach, and whether it does.
+func (r Row) Reaching(reach string, met bool) Row {
 	r.Reach, r.Met = reach, &met
 	return r
 }
 
-type report struct {
-	Quick bool
-	Rows  []row
+// Table is what a command prints.
+type Table struct {
+	On    string // what was measured on, besides this machine; "" when that is all
+	Quick bool   // with sizes that are not for quoting
+	Rows  []Row
 }
 
 // where says what was measured on.
@@ -47,9 +51,10 @@ func where() string {
 	return fmt.Sprintf("%s %s/%s, %d CPUs%s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), cpu)
 }
 
-func (r report) markdown(w io.Writer) error {
+// Markdown prints the table for people.
+func (r Table) Markdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured on %s.", where())
+	fmt.Fprintf(&b, "Measured on %s%s.", where(), r.On)
 	if r.Quick {
 		b.WriteString(" **Quick run: sizes and times too small to quote.**")
 	}
@@ -68,21 +73,23 @@ func (r report) markdown(w io.Writer) error {
 	return err
 }
 
-func (r report) json(w io.Writer) error {
+// JSON prints the table for programs.
+func (r Table) JSON(w io.Writer) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(struct {
 		Machine string `json:"machine"`
 		Quick   bool   `json:"quick"`
-		Rows    []row  `json:"rows"`
+		Rows    []Row  `json:"rows"`
 	}{where(), r.Quick, r.Rows})
 }
 
-// duration writes nanoseconds with three figures.
-func duration(ns float64) string {
+// Duration writes nanoseconds with three figures.
+func Duration[N ~int | ~int64 | ~float64](n N) string {
+	ns := float64(n)
 	switch abs := math.Abs(ns); {
 	case abs < 999.5:
-		return count(ns) + " ns"
+		return Count(ns) + " ns"
 	case abs < 999.5e3:
 		return fmt.Sprintf("%.3g µs", ns/1e3)
 	case abs < 999.5e6:
@@ -92,9 +99,9 @@ func duration(ns float64) string {
 	}
 }
 
-// count writes a whole number with commas.
-func count(n float64) string {
-	s := fmt.Sprintf("%.0f", math.Abs(n))
+// Count writes a whole number with commas.
+func Count[N ~int | ~int64 | ~float64](n N) string {
+	s := fmt.Sprintf("%.0f", math.Abs(float64(n)))
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}
@@ -104,11 +111,11 @@ func count(n float64) string {
 	return s
 }
 
-// timed is a row of a duration; note may be empty.
-func timed(what string, ns float64, note string) row {
-	measured := duration(ns)
+// Timed is a row of a duration; note may be empty.
+func Timed(what string, ns float64, note string) Row {
+	measured := Duration(ns)
 	if note != "" {
 		measured += ", " + note
 	}
-	return row{What: what, Measured: measured, Value: ns, Unit: "ns"}
+	return Row{What: what, Measured: measured, Value: ns, Unit: "ns"}
 }
