@@ -4,20 +4,15 @@ package browsertest
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/chromedp"
+	"github.com/sojourn-go/sojourn/internal/chromium"
 )
 
 func TestMain(m *testing.M) {
@@ -27,65 +22,24 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "5") // tests mostly wait: for two seconds until a page restarts
 	code := m.Run()
-	stopChromium()
+	chromium.Stop()
 	os.Exit(code)
-}
-
-var (
-	stopChromium = func() {}
-	// chromium is the one that all tests share; every browser of a test is a
-	// context of it with its own cookies.
-	chromium = sync.OnceValues(func() (context.Context, error) {
-		path, err := findChromium()
-		if err != nil {
-			return nil, err
-		}
-		ctx, cancel := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(
-			chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-			chromedp.Flag("disable-component-update", true),
-			// Names that are not localhost, where Secure cookies are refused.
-			chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"),
-		))
-		stopChromium = cancel
-		return ctx, chromedp.Do(ctx)
-	})
-)
-
-func findChromium() (path string, err error) {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "/usr/bin/chromium"} {
-		if path, err = exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", err
 }
 
 // browser is a browser: its tabs share cookies with one another and with nobody else.
 type browser struct {
-	ctx context.Context
-	t   *testing.T
+	*chromium.Browser
+	t *testing.T
 }
 
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	ctx, err := chromium()
-	if err != nil {
-		const lost = "tabs, live connections and cross-site requests are NOT tested in a browser (Debian's package: chromium)"
-		if ci := os.Getenv("CI"); ci != "" && ci != "false" && ci != "0" {
-			t.Fatalf("no Chromium: %v; %s", err, lost)
-		}
-		t.Skipf("no Chromium: %v; %s", err, lost)
-	}
-	ctx, cancel := chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return &browser{ctx, t}
+	return &browser{chromium.New(t, "tabs, live connections and cross-site requests"), t}
 }
 
 // tab is a tab of a browser. What goes wrong ends the test.
 type tab struct {
+	*chromium.Tab
 	ctx context.Context
 	t   *testing.T
 }
@@ -93,32 +47,18 @@ type tab struct {
 // open opens a page in a new tab.
 func (b *browser) open(url string) *tab {
 	b.t.Helper()
-	ctx, cancel := chromedp.NewContext(b.ctx)
-	b.t.Cleanup(cancel)
 	watch, err := testdata.ReadFile("testdata/watch.js")
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if err := chromedp.Do(ctx); err != nil {
-		b.t.Fatal(err)
-	}
-	if _, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
-		Source: string(watch),
-	}); err != nil {
-		b.t.Fatal(err)
-	}
-	tab := &tab{ctx, b.t}
-	tab.navigate(url)
-	return tab
+	opened := b.Open(string(watch), nil)
+	opened.Navigate(url)
+	return &tab{opened, opened.Context, b.t}
 }
 
 func (tb *tab) navigate(url string) {
 	tb.t.Helper()
-	ctx, cancel := context.WithTimeout(tb.ctx, patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
-		tb.t.Fatalf("opening %s: %v", url, err)
-	}
+	tb.Navigate(url)
 }
 
 // do runs JavaScript, which may be a promise.
@@ -130,42 +70,14 @@ func (tb *tab) do(script string) {
 // value is the value of a JavaScript expression, awaited.
 func value[T any](tb *tab, expression string) T {
 	tb.t.Helper()
-	v, err := try[T](tb, expression)
-	if err != nil {
-		tb.t.Fatalf("%s: %v", expression, err)
-	}
-	return v
+	return chromium.Value[T](tb.Tab, expression)
 }
-
-func try[T any](tb *tab, expression string) (v T, err error) {
-	ctx, cancel := context.WithTimeout(tb.ctx, patience)
-	defer cancel()
-	raw, err := chromedp.Run(ctx, chromedp.Evaluate[[]byte]("Promise.resolve("+expression+")", chromedp.EvalAwaitPromise))
-	if err == nil {
-		err = json.Unmarshal(raw, &v)
-	}
-	return v, err
-}
-
-// patience is how long a test waits for what has to come.
-const patience = 60 * time.Second
 
 // until waits until a JavaScript expression is true, also across restarts.
 func (tb *tab) until(condition string) {
 	tb.t.Helper()
-	var ok bool
-	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); pause() {
-		if ok, err = try[bool](tb, condition); ok {
-			return
-		}
-	}
-	state, _ := try[string](tb, `JSON.stringify([document.body?.innerText, sessionStorage])`)
-	tb.t.Fatalf("in vain: %s (%v): %s", condition, err, state)
+	tb.Until(condition)
 }
-
-// pause is between two looks at something that cannot say when it changes.
-func pause() { time.Sleep(10 * time.Millisecond) }
 
 // isOf waits until the page is user's, and its live connection too.
 func (tb *tab) isOf(user string) {

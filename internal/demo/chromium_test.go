@@ -2,57 +2,29 @@ package demo_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
+	"github.com/sojourn-go/sojourn/internal/chromium"
 	"github.com/sojourn-go/sojourn/internal/demo"
 )
 
-var (
-	stopChromium = func() {}
-	// chromium is the one that all tests share; every window is a context of
-	// it with its own cookies.
-	chromium = sync.OnceValues(func() (context.Context, error) {
-		var path string
-		var err error
-		for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-			if path, err = exec.LookPath(name); err == nil {
-				break
-			}
-		}
-		if err != nil {
-			return nil, err
-		}
-		ctx, cancel := chromedp.NewContext(context.Background(), chromedp.WithAllocatorOptions(
-			chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-			chromedp.Flag("disable-component-update", true),
-		))
-		stopChromium = cancel
-		return ctx, chromedp.Do(ctx)
-	})
-)
-
-// patience is how long a test waits for what has to come.
-const patience = 60 * time.Second
+const patience = chromium.Patience
 
 // window is a browser: its pages share cookies with one another and with
 // nobody else.
 type window struct {
+	*chromium.Browser
 	t    *testing.T
-	ctx  context.Context
 	base string
 
 	mu    sync.Mutex
@@ -80,20 +52,7 @@ func serveDemo(t *testing.T, opts demo.Options) string {
 
 func newWindow(t *testing.T, base string) *window {
 	t.Helper()
-	ctx, err := chromium()
-	if err != nil {
-		const lost = "the demo's pages are NOT tested in a browser (Debian's package: chromium)"
-		if ci := os.Getenv("CI"); ci != "" && ci != "false" && ci != "0" {
-			t.Fatalf("no Chromium: %v; %s", err, lost)
-		}
-		t.Skipf("no Chromium: %v; %s", err, lost)
-	}
-	ctx, cancel := chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	w := &window{t: t, ctx: ctx, base: base}
+	w := &window{Browser: chromium.New(t, "the demo's pages"), t: t, base: base}
 	t.Cleanup(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -106,34 +65,13 @@ func newWindow(t *testing.T, base string) *window {
 
 // tab is a page of a window. What goes wrong ends the test.
 type tab struct {
-	w   *window
-	ctx context.Context
+	*chromium.Tab
+	w *window
 }
 
 func (w *window) open(path string) *tab {
 	w.t.Helper()
-	ctx, cancel := chromedp.NewContext(w.ctx)
-	console := chromedp.Console(ctx)
-	err := chromedp.Do(ctx)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	heard := make(chan struct{})
-	w.t.Cleanup(func() { cancel(); <-heard })
-	_, err = chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: noteChanges})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	go func() {
-		defer close(heard)
-		for message, err := range console {
-			if err != nil {
-				return
-			}
-			w.hear(message)
-		}
-	}()
-	tb := &tab{w, ctx}
+	tb := &tab{w.Open(noteChanges, w.hear), w}
 	tb.visit(path)
 	return tb
 }
@@ -164,45 +102,24 @@ func (w *window) hear(m chromedp.ConsoleMessage) {
 // visit opens an address in the tab, as if it was typed.
 func (tb *tab) visit(path string) {
 	tb.w.t.Helper()
-	ctx, cancel := context.WithTimeout(tb.ctx, patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.Navigate(tb.w.base+path)); err != nil {
-		tb.w.t.Fatalf("opening %s: %v", path, err)
-	}
+	tb.Navigate(tb.w.base + path)
 }
 
 // try is the value of a JavaScript expression, awaited.
 func try[T any](tb *tab, expression string) (v T, err error) {
-	ctx, cancel := context.WithTimeout(tb.ctx, patience)
-	defer cancel()
-	raw, err := chromedp.Run(ctx, chromedp.Evaluate[[]byte]("Promise.resolve("+expression+")", chromedp.EvalAwaitPromise))
-	if err == nil {
-		err = json.Unmarshal(raw, &v)
-	}
-	return v, err
+	return chromium.Try[T](tb.Tab, expression)
 }
 
+// value is try that has to go well.
 func value[T any](tb *tab, expression string) T {
 	tb.w.t.Helper()
-	v, err := try[T](tb, expression)
-	if err != nil {
-		tb.w.t.Fatalf("%s: %v", expression, err)
-	}
-	return v
+	return chromium.Value[T](tb.Tab, expression)
 }
 
 // until waits until an expression is true, also across pages.
 func (tb *tab) until(condition string) {
 	tb.w.t.Helper()
-	var ok bool
-	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // it cannot say when it changes
-		if ok, err = try[bool](tb, condition); ok {
-			return
-		}
-	}
-	state, _ := try[string](tb, `location.href + "\n" + document.body?.innerText`)
-	tb.w.t.Fatalf("in vain: %s (%v):\n%s", condition, err, state)
+	tb.Until(condition)
 }
 
 // click clicks an element; what it leads to comes later.
@@ -241,7 +158,7 @@ func (tb *tab) isAt(path, user string) {
 // dark makes the tab's pages those of somebody who prefers dark ones.
 func (tb *tab) dark() {
 	tb.w.t.Helper()
-	if _, err := chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+	if _, err := chromedp.Call(tb.Context, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
 	}); err != nil {
 		tb.w.t.Fatal(err)
@@ -259,7 +176,7 @@ func (tb *tab) shoot(name string) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		tb.w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(tb.ctx, patience)
+	ctx, cancel := context.WithTimeout(tb.Context, patience)
 	defer cancel()
 	for suffix, size := range map[string][2]int64{"": {1280, 900}, "-390": {390, 844}} {
 		err := chromedp.Do(ctx, chromedp.EmulateViewport(size[0], size[1]))

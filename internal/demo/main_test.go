@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/sojourn-go/sojourn/internal/chromium"
 )
 
 // stopServers stops the engines that tests started.
@@ -14,7 +16,7 @@ var stopServers = func() error { return nil }
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
-	stopChromium()
+	chromium.Stop()
 	if err := stopServers(); err != nil {
 		os.Stderr.WriteString(err.Error() + "\n")
 		code = 1
