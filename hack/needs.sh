@@ -11,7 +11,7 @@ has_postgres() { has postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres'
 missing() { # the Debian packages whose programs are not here
 	has gcc || echo gcc libc6-dev # go test -race
 	has chromium || has chromium-browser || has google-chrome || echo chromium
-	has redis-server || echo redis-server
+	has redis-server || has valkey-server || echo redis-server
 	has_postgres || echo postgresql
 	has node || echo nodejs
 	has npm || echo npm
