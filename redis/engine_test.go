@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strings"
 	"testing"
@@ -211,6 +212,35 @@ func TestAFullEngineGoesOnEndingSessions(t *testing.T) {
 	create(t, s, newSession("bob"))
 	if n, err := s.Count(t.Context()); err != nil || n != (sojourn.Counts{Sessions: 1}) {
 		t.Errorf("Count returned %+v, %v", n, err)
+	}
+}
+
+func TestAFullEngineGoesOnExpiring(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	s := open(t, server.URL())
+	// Many sessions were used since their deadlines were noted: there is
+	// nothing to end in their lists, and only one session has expired.
+	var used []sojourn.Touch
+	now := time.Now()
+	for range 200 {
+		n := newSession(sojourn.UserID(rand.Text()))
+		n.Deadline = now.Add(time.Minute)
+		create(t, s, n)
+		used = append(used, sojourn.Touch{Owner: cartOf(n).Owner, LastSeen: now, Deadline: now.Add(time.Hour)})
+	}
+	if err := s.Touch(t.Context(), used); err != nil {
+		t.Fatal(err)
+	}
+	gone := newSession("ada")
+	gone.Deadline = now.Add(2 * time.Minute)
+	create(t, s, gone)
+	if _, err := server.Command("CONFIG", "SET", "maxmemory", "100kb"); err != nil {
+		t.Fatal(err)
+	}
+	ended, more, err := s.Expire(t.Context(), now.Add(2*time.Minute), 10)
+	if err != nil || more || len(ended) != 1 || ended[0].Key != gone.Key {
+		t.Errorf("Expire of a full engine returned %v, %t, %v", ended, more, err)
 	}
 }
 

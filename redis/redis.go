@@ -20,7 +20,7 @@
 //	maxmemory-policy other than noeviction  Open refuses it, see AllowEviction
 //
 // A full engine with noeviction refuses new sessions and values, with
-// sojourn.ErrUnavailable, and goes on ending sessions.
+// sojourn.ErrUnavailable, and goes on ending sessions, also what has expired.
 //
 // Replicas are written to after the answer. When one takes over, by Sentinel or
 // in a cluster, what was answered in the last moments before may be lost: a
