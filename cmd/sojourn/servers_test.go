@@ -130,8 +130,39 @@ func testThreeServers(t *testing.T, store string) {
 	}
 	d.answer(t, here, 4, 401)
 	d.stop(t, os.Interrupt)
+	d.wantGone(t)
+}
+
+func TestServersThatHangAreKilledAtTheEnd(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t, "--addr", "127.0.0.1:0", "--servers", "3", "--store", testserver.Postgres(t))
+	signal := func(sig syscall.Signal) {
+		for _, pid := range d.servers() {
+			syscall.Kill(pid, sig)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	late := time.AfterFunc(patience, func() { signal(syscall.SIGKILL) })
+	d.stop(t, os.Interrupt)
+	if !late.Stop() {
+		t.Error("it waits for servers that do not end")
+	}
+	d.wantGone(t)
+}
+
+// servers are the processes that the demo named.
+func (d *running) servers() (pids []int) {
 	for _, m := range regexp.MustCompile(`process (\d+)`).FindAllStringSubmatch(d.said, -1) {
 		pid, _ := strconv.Atoi(m[1])
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// wantGone wants the servers to have ended.
+func (d *running) wantGone(t *testing.T) {
+	t.Helper()
+	for _, pid := range d.servers() {
 		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 			t.Errorf("the server in process %d is still there: %v", pid, err)
 		}
