@@ -24,10 +24,11 @@ for _, member in ipairs(tabs) do
   local length = struct.unpack('>I4', string.sub(member, 2, 5))
   drop(base, string.sub(member, 6, 5 + length), string.sub(member, 6 + length))
 end
--- A full engine takes ZADD only after a write that needs no memory.
+insist(KEYS[3])
 local first = call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-call('ZREM', KEYS[2], name)
 if first[1] then
-  add(KEYS[2], first[2], name, tonumber(first[2]))
+  call('ZADD', KEYS[2], first[2], name)
+else
+  call('ZREM', KEYS[2], name)
 end
 return { ended, gone }
