@@ -64,7 +64,7 @@ func runServer(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (
 		return err
 	}
 	defer listener.Close()
-	spec := storeSpec{c.Engine, c.At}
+	spec := storeSpec{engine: c.Engine, at: c.At}
 	log := logger(stderr)
 	store, err := spec.open(ctx, log)
 	if err != nil {

@@ -17,10 +17,13 @@ import (
 	"testing"
 	"time"
 
+	lib "github.com/sojourn-go/sojourn"
 	"github.com/sojourn-go/sojourn/client"
 	"github.com/sojourn-go/sojourn/internal/demo"
 	"github.com/sojourn-go/sojourn/internal/demo/functions"
 	"github.com/sojourn-go/sojourn/internal/testserver"
+	"github.com/sojourn-go/sojourn/postgres"
+	"github.com/sojourn-go/sojourn/redis"
 )
 
 func init() {
@@ -221,4 +224,34 @@ func TestBalancerPassesAddressesOn(t *testing.T) {
 		t.Errorf("a guesser who claims to come from everywhere is answered %d", last)
 	}
 	d.stop(t, os.Interrupt)
+}
+
+// Sites that share an engine are told apart by the schema or the prefix.
+func TestSessionsOfASiteByItsName(t *testing.T) {
+	t.Parallel()
+	inPostgres := testserver.Postgres(t)
+	inRedis := testserver.Redis(t, "--maxmemory-policy", "noeviction", "--appendonly", "yes").URL()
+	for store, open := range map[string]func() (lib.Store, error){
+		inPostgres: func() (lib.Store, error) { return postgres.Open(t.Context(), inPostgres, postgres.Schema("shop")) },
+		inRedis:    func() (lib.Store, error) { return redis.Open(t.Context(), inRedis, redis.Prefix("shop")) },
+	} {
+		s, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := lib.StoredSession{User: "ada", ID: "0123456789abcdefghijkl", OpenedAt: time.Now(), LastSeen: time.Now()}
+		shard := lib.ShardOf(n.User)
+		copy(n.Key[:], shard[:])
+		if _, err := s.CreateSession(t.Context(), n, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		done(t, []string{"sessions", "list", "ada", "--store", store}, "has no session")
+		done(t, []string{"sessions", "end", "--all", "ada", "--yes", "--store", store, "--name", "shop"}, "1 session of")
+		done(t, []string{"sessions", "count", "--json", "--store", store, "--name=shop"}, `"sessions": 0`)
+	}
+	wantFailure(t, []string{"sessions", "count", "--store", "sqlite:site.db", "--name", "shop"}, 2, "--name")
+	wantFailure(t, []string{"sessions", "count", "--store", inRedis, "--name", "a{b}"}, 1, "braces")
 }
