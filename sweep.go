@@ -174,7 +174,7 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 		})
 	}
 	for tab := range tabs {
-		owners, seen := tab.storedOwners(), tab.lastSeen()
+		owners, seen := tab.storedOwners(), tab.lastSeen(now)
 		for _, owner := range owners {
 			batch = append(batch, Touch{
 				Owner: owner, Tab: tab.id,
@@ -248,10 +248,14 @@ func (s *Site) touchBrowser(hierarchy string) int64 {
 	return s.timeouts.touchBrowser
 }
 
-func (t *tab) lastSeen() int64 {
+// lastSeen is when the tab was last used: now, if it has a live connection.
+func (t *tab) lastSeen(now int64) int64 {
 	set := &t.browser.tabs
 	set.mu.Lock()
 	defer set.mu.Unlock()
+	if t.live > 0 {
+		return max(t.seen, now)
+	}
 	return t.seen
 }
 
@@ -340,7 +344,10 @@ func (s *Site) announceSafely(ctx context.Context, ended []StoredSession, reason
 // that hold nothing here.
 func (s *Site) sweepBrowsers(ctx context.Context, now int64) (err error) {
 	for _, b := range s.browsers.all() {
-		expired, left := b.tabs.takeExpired(now, s.timeouts.tab)
+		expired, open, left := b.tabs.takeExpired(now, s.timeouts.tab)
+		for _, t := range open {
+			s.touches.tab(t)
+		}
 		if !s.shared { // else another server may have seen it later: the store knows
 			for _, t := range expired {
 				err = errors.Join(err, s.dropTab(ctx, t))
