@@ -195,7 +195,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions, opene
 		return nil, err
 	}
 	_, epoch := s.sessions.get((*Key)(&key))
-	at := s.clock()
+	at, doubt := s.clock(), s.doubt.Load()
 	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
 	if err != nil {
 		s.doubt.Add(1) // it may have evicted others all the same
@@ -207,7 +207,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions, opene
 	e := newSession(&st)
 	defer func() { s.announce(within(ctx, e), evicted, EndEvicted) }()
 	e.asked.Store(at)
-	e.trust.Store(s.doubt.Load())
+	e.trust.Store(doubt)
 	if _, ok := s.sessions.add(e, epoch); !ok { // something ended meanwhile: was it this one?
 		if e, err = s.lookup(ctx, key, now); err != nil {
 			return nil, err

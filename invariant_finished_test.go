@@ -455,3 +455,23 @@ func TestEndOfUnknownOutcomeIsNotOverlooked(t *testing.T) {
 		}
 	})
 }
+
+// A session that is being made is ended by a write of unknown outcome: it is
+// not relied on.
+func TestEndOfUnknownOutcomeDuringConnectIsNotOverlooked(t *testing.T) {
+	onStores(t, func(t *testing.T, kind storeKind) {
+		f := new(faults)
+		a := newApp(t, kind, f.option())
+		b := a.browser()
+		once := true
+		f.afterCall(func(_ context.Context, called string) {
+			if called == "CreateSession" && once {
+				once = false
+				f.set("EndUser", fault{times: 1, after: true})
+				wants(t, "DisconnectAll", a.site.DisconnectAll(t.Context(), sojourn.OfUser("anna")), errFault)
+			}
+		})
+		a.connect(b, "anna")
+		a.is(b, sojourn.Nobody)
+	})
+}
