@@ -196,13 +196,9 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions, opene
 	}
 	_, epoch := s.sessions.get((*Key)(&key))
 	at, doubt := s.clock(), s.doubt.Load()
-	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
+	evicted, err := s.createSession(ctx, st)
 	if err != nil {
-		s.doubt.Add(1) // it may have evicted others all the same
-		return nil, wrap("storing the session", err)
-	}
-	for i := range evicted {
-		s.sessions.remove(&evicted[i].Key)
+		return nil, err
 	}
 	e := newSession(&st)
 	defer func() { s.announce(within(ctx, e), evicted, EndEvicted) }()
@@ -229,6 +225,19 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions, opene
 		return nil, errors.Join(ErrHeadersSent, q.abandon(ctx)) // it has started since Connect began
 	}
 	return e, nil
+}
+
+// createSession makes a session in the store; what that evicts is over here, too.
+func (s *Site) createSession(ctx context.Context, st StoredSession) (evicted []StoredSession, err error) {
+	defer s.endings.begin(st.User)()
+	if evicted, err = s.store.CreateSession(ctx, st, s.limits.SessionsPerUser); err != nil {
+		s.doubt.Add(1) // it may have evicted others all the same
+		return nil, wrap("storing the session", err)
+	}
+	for i := range evicted {
+		s.sessions.remove(&evicted[i].Key)
+	}
+	return evicted, nil
 }
 
 // openActions runs what runs when a session has opened.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/sojourn-go/sojourn/internal/cookie"
 	"github.com/sojourn-go/sojourn/protocol"
@@ -126,6 +127,7 @@ func (q *request) becomeNobody(deleteCookie bool) {
 // endSession ends one session, in the store first, then here. An end goes on
 // when the client that asked for it has gone away.
 func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndReason) ([]StoredSession, error) {
+	defer s.endings.begin(user)()
 	mark := s.users.mark(user)
 	ended, left, err := s.store.EndSession(context.WithoutCancel(ctx), key, reason)
 	if err != nil {
@@ -235,6 +237,7 @@ func (s *Site) stillOpen(ctx context.Context, own *session) error {
 
 // endUser ends all sessions of a user.
 func (s *Site) endUser(ctx context.Context, user UserID) ([]StoredSession, error) {
+	defer s.endings.begin(user)()
 	mark := s.users.mark(user)
 	ended, err := s.store.EndUser(context.WithoutCancel(ctx), user, EndDisconnectAll)
 	if err != nil {
@@ -244,8 +247,41 @@ func (s *Site) endUser(ctx context.Context, user UserID) ([]StoredSession, error
 	for i := range ended {
 		s.sessions.remove(&ended[i].Key)
 	}
+	if s.endings.of(user) > 1 { // what another one has ended in the store may still be here
+		s.doubt.Add(1)
+	}
 	s.users.drop(user, mark, stateEnded)
 	return ended, nil
+}
+
+// endings counts what is ending a user's sessions in the store, or has and not
+// yet here. What ends sessions of any user is counted as Nobody's.
+type endings struct {
+	mu sync.Mutex
+	m  map[UserID]int
+}
+
+func (e *endings) begin(user UserID) (done func()) {
+	e.add(user, 1)
+	return func() { e.add(user, -1) }
+}
+
+func (e *endings) add(user UserID, n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.m == nil {
+		e.m = make(map[UserID]int)
+	}
+	if e.m[user] += n; e.m[user] == 0 {
+		delete(e.m, user)
+	}
+}
+
+// of is how many may be ending sessions of a user.
+func (e *endings) of(user UserID) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.m[user] + e.m[Nobody]
 }
 
 // forgetBrowser makes the request's browser a new one: its state was dropped.

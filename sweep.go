@@ -311,19 +311,28 @@ func (s *Site) sweep(ctx context.Context) error {
 
 func (s *Site) sweepStore(ctx context.Context, now int64) error {
 	for {
-		ended, more, err := s.store.Expire(ctx, fromMillis(now), 1000)
+		ended, more, err := s.expireStored(ctx, now)
 		if err != nil {
 			return err
-		}
-		for i := range ended {
-			s.sessions.remove(&ended[i].Key)
-			s.users.suspect(ended[i].User)
 		}
 		s.announceSafely(ctx, ended, EndExpired)
 		if !more {
 			return nil
 		}
 	}
+}
+
+// expireStored ends some of the sessions whose time has come.
+func (s *Site) expireStored(ctx context.Context, now int64) (ended []StoredSession, more bool, err error) {
+	defer s.endings.begin(Nobody)()
+	if ended, more, err = s.store.Expire(ctx, fromMillis(now), 1000); err != nil {
+		return nil, false, err
+	}
+	for i := range ended {
+		s.sessions.remove(&ended[i].Key)
+		s.users.suspect(ended[i].User)
+	}
+	return ended, more, nil
 }
 
 // announceSafely is announce where no server catches a panic.
