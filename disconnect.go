@@ -95,8 +95,11 @@ func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSess
 		return ended, nil
 	}
 	anonymous, presented, err := q.browserOf(ctx, anonymousHierarchy)
+	if err != nil {
+		return nil, err
+	}
 	replaced := q.site.browsers.wasDropped(presented)
-	if err == nil && anonymous != nil {
+	if anonymous != nil {
 		err = q.site.dropBrowsers(ctx, anonymous.key)
 	}
 	q.becomeNobody(!replaced)
