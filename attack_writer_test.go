@@ -58,3 +58,19 @@ func TestConnectAfterTheHandlerReturnedIsTooLate(t *testing.T) {
 		t.Errorf("%d sessions, error %v", len(list), err)
 	}
 }
+
+// What copies its own header over ours, as http.TimeoutHandler does, does not
+// take our cookies with it.
+func TestCookiesSurviveAHeaderThatIsReplaced(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, memoryKind)
+	b := a.browser()
+	a.handle(b, http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "own", Value: "x"})
+		a.must(a.site.Connect(r.Context(), "anna"))
+	}), time.Minute, ""))
+	if b.Cookie("own") == nil {
+		t.Error("the handler's own cookie is lost")
+	}
+	a.is(b, "anna")
+}

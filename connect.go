@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -177,7 +176,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions, opene
 	} else if !q.issued(independentHierarchy) { // the cookie may stay as long again
 		name := s.names.browser
 		tok := cookie.Find(q.r.Header["Cookie"], name)
-		q.w.edit(func(h http.Header) { s.setCookie(h, name, tok, 0) })
+		s.setCookie(&q.w, name, tok, 0)
 	}
 	now := time.Now().UnixMilli() // the actions at closing may have taken their time
 	expires := int64(0)
@@ -221,7 +220,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions, opene
 	if o.atBrowserExit {
 		keep = -1
 	}
-	if !q.w.edit(func(h http.Header) { s.setCookie(h, s.names.session, tok, keep) }) {
+	if !s.setCookie(&q.w, s.names.session, tok, keep) {
 		return nil, errors.Join(ErrHeadersSent, q.abandon(ctx)) // it has started since Connect began
 	}
 	return e, nil

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/sojourn-go/sojourn/internal/cookie"
 	"github.com/sojourn-go/sojourn/protocol"
 )
 
@@ -108,7 +107,6 @@ func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSess
 
 // becomeNobody makes the request nobody's: its session has ended.
 func (q *request) becomeNobody(deleteCookie bool) {
-	s := q.site
 	q.vals.reset()
 	q.mu.Lock()
 	q.belongs(nil)
@@ -116,15 +114,9 @@ func (q *request) becomeNobody(deleteCookie bool) {
 	q.loose = nil
 	*q.slot(anonymousHierarchy) = requestBrowser{hierarchy: anonymousHierarchy, asked: true}
 	q.mu.Unlock()
-	name := s.names.session
-	if !deleteCookie {
-		return
+	if deleteCookie {
+		q.deleteCookie(q.site.names.session)
 	}
-	q.w.edit(func(h http.Header) {
-		if cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(h["Set-Cookie"], name) {
-			s.deleteCookie(h, name)
-		}
-	})
 }
 
 // endSession ends one session, in the store first, then here. An end goes on
