@@ -23,11 +23,13 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 // the log, never to the client.
 func (s *Site) defaultErrorHandler(w http.ResponseWriter, r *http.Request, err error) {
 	e, status := wireError(err)
-	if status >= 500 {
+	q, ok := r.Context().Value(s).(*request)
+	late := ok && q.w.started() // too late to say so
+	if status >= 500 || late {
 		s.log.ErrorContext(r.Context(), "sojourn: request failed", "error", err, "method", r.Method, "path", r.URL.Path)
 	}
-	if q, ok := r.Context().Value(s).(*request); ok && q.w.started() {
-		return // too late to say so
+	if late {
+		return
 	}
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
