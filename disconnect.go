@@ -242,7 +242,7 @@ func (s *Site) endUser(ctx context.Context, user UserID) ([]StoredSession, error
 	for i := range ended {
 		s.sessions.remove(&ended[i].Key)
 	}
-	if s.endings.of(user) > 1 { // what another one has ended in the store may still be here
+	if s.endings.of(user) > 1 && s.store.Fresh() > 0 { // what another one has ended in the store may still be here
 		s.doubt.Add(1)
 	}
 	s.users.drop(user, mark, stateEnded)

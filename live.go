@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -332,7 +333,8 @@ func mark(session Key) string {
 	return tabEncoding.EncodeToString(sum[:12])
 }
 
-// keepLive sends heartbeats, and looks after the sessions of open tabs.
+// keepLive sends heartbeats, and looks after the sessions of open tabs: beside,
+// since the store may take its time.
 func (s *Site) keepLive(ctx context.Context) {
 	const (
 		every     = 250 * time.Millisecond
@@ -346,7 +348,8 @@ func (s *Site) keepLive(ctx context.Context) {
 		case <-s.hub.some:
 		}
 		t := time.NewTicker(every)
-		checked := s.doubt.Load()
+		var checking atomic.Bool
+		checked, last := s.doubt.Load(), 0 // of the check that is running
 		for tick := 1; s.hub.size() > 0; tick++ {
 			select {
 			case <-ctx.Done():
@@ -355,10 +358,19 @@ func (s *Site) keepLive(ctx context.Context) {
 			case <-t.C:
 			}
 			s.hub.heartbeat(tick, heartbeat)
-			doubt := s.doubt.Load()
-			if s.checkLive(ctx, s.deaf.Load() || doubt != checked || tick%backstop == 0) {
-				checked = doubt
+			if checking.Swap(true) {
+				continue
 			}
+			s.stopped.Go(func() {
+				defer checking.Store(false)
+				doubt, all := s.doubt.Load(), s.deaf.Load() || tick >= last+backstop
+				if s.checkLive(ctx, all || doubt != checked) {
+					checked = doubt
+				}
+				if all {
+					last = tick
+				}
+			})
 		}
 		t.Stop()
 	}
