@@ -74,3 +74,22 @@ func TestCookiesSurviveAHeaderThatIsReplaced(t *testing.T) {
 	}
 	a.is(b, "anna")
 }
+
+// An error is answered whole, whatever header the handler had set for what it
+// was about to answer.
+func TestErrorIsAnsweredWholeWhateverTheHandlerAnnounced(t *testing.T) {
+	t.Parallel()
+	for _, accept := range []string{"text/html", "application/json"} {
+		a := newApp(t, memoryKind)
+		r := httptest.NewRequest(http.MethodGet, a.put(a.site.OptConnected(func(w http.ResponseWriter, _ *http.Request, _ sojourn.UserID) error {
+			w.Header().Set("Content-Length", "3")
+			return sojourn.ErrPermissionDenied
+		})), nil)
+		r.Header.Set("Accept", accept)
+		resp := a.browser().Do(r)
+		status(t, resp, http.StatusForbidden)
+		if len(resp.Text()) < 5 {
+			t.Errorf("%s: the body is %q", accept, resp.Text())
+		}
+	}
+}

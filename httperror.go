@@ -76,6 +76,7 @@ func wireError(err error) (*protocol.Error, int) {
 // writeError sends an error as JSON.
 func writeError(w http.ResponseWriter, status int, e *protocol.Error) {
 	h := w.Header()
+	h.Del("Content-Length") // of what the handler was about to answer
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
