@@ -290,10 +290,7 @@ func (q *request) user(ctx context.Context) (UserID, error) {
 		}
 		return Nobody, err
 	}
-	if sess.opened() {
-		return sess.user, nil
-	}
-	if inside(ctx, sess) {
+	if sess.opened() || inside(ctx, sess) {
 		return sess.user, nil
 	}
 	over := func() bool { return sess.opened() || sess.ended() }

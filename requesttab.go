@@ -355,14 +355,15 @@ func (q *request) newTab(ctx context.Context) (requestTab, error) {
 // response.
 func (q *request) announceTab() {
 	q.mu.Lock()
+	id := q.tab.id
 	announced := q.tab.announce && q.w.edit(func(h http.Header) {
-		q.tabLine[0] = q.tab.id
+		q.tabLine[0] = id
 		h[protocol.TabHeader] = q.tabLine[:]
 	})
 	q.tab.announce = false
 	q.mu.Unlock()
 	if announced && q.tabHeader() != "" {
-		q.site.hub.renameTab(q.except(), q.tabLine[0])
+		q.site.hub.renameTab(q.except(), id)
 	}
 }
 
