@@ -58,3 +58,38 @@ func TestConnectAfterTheHandlerReturnedIsTooLate(t *testing.T) {
 		t.Errorf("%d sessions, error %v", len(list), err)
 	}
 }
+
+// What copies its own header over ours, as http.TimeoutHandler does, does not
+// take our cookies with it.
+func TestCookiesSurviveAHeaderThatIsReplaced(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, memoryKind)
+	b := a.browser()
+	a.handle(b, http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "own", Value: "x"})
+		a.must(a.site.Connect(r.Context(), "anna"))
+	}), time.Minute, ""))
+	if b.Cookie("own") == nil {
+		t.Error("the handler's own cookie is lost")
+	}
+	a.is(b, "anna")
+}
+
+// An error is answered whole, whatever header the handler had set for what it
+// was about to answer.
+func TestErrorIsAnsweredWholeWhateverTheHandlerAnnounced(t *testing.T) {
+	t.Parallel()
+	for _, accept := range []string{"text/html", "application/json"} {
+		a := newApp(t, memoryKind)
+		r := httptest.NewRequest(http.MethodGet, a.put(a.site.OptConnected(func(w http.ResponseWriter, _ *http.Request, _ sojourn.UserID) error {
+			w.Header().Set("Content-Length", "3")
+			return sojourn.ErrPermissionDenied
+		})), nil)
+		r.Header.Set("Accept", accept)
+		resp := a.browser().Do(r)
+		status(t, resp, http.StatusForbidden)
+		if len(resp.Text()) < 5 {
+			t.Errorf("%s: the body is %q", accept, resp.Text())
+		}
+	}
+}

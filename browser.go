@@ -3,7 +3,6 @@ package sojourn
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"github.com/sojourn-go/sojourn/internal/cookie"
 	"github.com/sojourn-go/sojourn/internal/token"
@@ -205,7 +204,7 @@ func (q *request) issueKey(hierarchy string, presented Key) (Key, error) {
 	if hierarchy == anonymousHierarchy {
 		keep = s.timeouts.absolute
 	}
-	if !q.w.edit(func(h http.Header) { s.setCookie(h, s.names.of(hierarchy), tok, keep) }) {
+	if !s.setCookie(&q.w, s.names.of(hierarchy), tok, keep) {
 		return Key{}, ErrHeadersSent
 	}
 	s.browsers.inherit(presented, key)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -177,7 +176,7 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions, opene
 	} else if !q.issued(independentHierarchy) { // the cookie may stay as long again
 		name := s.names.browser
 		tok := cookie.Find(q.r.Header["Cookie"], name)
-		q.w.edit(func(h http.Header) { s.setCookie(h, name, tok, 0) })
+		s.setCookie(&q.w, name, tok, 0)
 	}
 	now := time.Now().UnixMilli() // the actions at closing may have taken their time
 	expires := int64(0)
@@ -195,19 +194,15 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions, opene
 		return nil, err
 	}
 	_, epoch := s.sessions.get((*Key)(&key))
-	at := s.clock()
-	evicted, err := s.store.CreateSession(ctx, st, s.limits.SessionsPerUser)
+	at, doubt := s.clock(), s.doubt.Load()
+	evicted, err := s.createSession(ctx, st)
 	if err != nil {
-		s.doubt.Add(1) // it may have evicted others all the same
-		return nil, wrap("storing the session", err)
-	}
-	for i := range evicted {
-		s.sessions.remove(&evicted[i].Key)
+		return nil, err
 	}
 	e := newSession(&st)
 	defer func() { s.announce(within(ctx, e), evicted, EndEvicted) }()
 	e.asked.Store(at)
-	e.trust.Store(s.doubt.Load())
+	e.trust.Store(doubt)
 	if _, ok := s.sessions.add(e, epoch); !ok { // something ended meanwhile: was it this one?
 		if e, err = s.lookup(ctx, key, now); err != nil {
 			return nil, err
@@ -225,10 +220,23 @@ func (q *request) open(ctx context.Context, user UserID, o connectOptions, opene
 	if o.atBrowserExit {
 		keep = -1
 	}
-	if !q.w.edit(func(h http.Header) { s.setCookie(h, s.names.session, tok, keep) }) {
+	if !s.setCookie(&q.w, s.names.session, tok, keep) {
 		return nil, errors.Join(ErrHeadersSent, q.abandon(ctx)) // it has started since Connect began
 	}
 	return e, nil
+}
+
+// createSession makes a session in the store; what that evicts is over here, too.
+func (s *Site) createSession(ctx context.Context, st StoredSession) (evicted []StoredSession, err error) {
+	defer s.endings.begin(st.User)()
+	if evicted, err = s.store.CreateSession(ctx, st, s.limits.SessionsPerUser); err != nil {
+		s.doubt.Add(1) // it may have evicted others all the same
+		return nil, wrap("storing the session", err)
+	}
+	for i := range evicted {
+		s.sessions.remove(&evicted[i].Key)
+	}
+	return evicted, nil
 }
 
 // openActions runs what runs when a session has opened.

@@ -9,9 +9,10 @@ import (
 	"github.com/sojourn-go/sojourn/internal/cookie"
 )
 
-// setCookie adds a cookie that holds a token; keep is in milliseconds: 0 stands
-// for as long as browsers keep cookies, less than 0 for until the browser exits.
-func (s *Site) setCookie(h http.Header, name, tok string, keep int64) {
+// setCookie adds a cookie that holds a token, unless the response has started;
+// keep is in milliseconds: 0 stands for as long as browsers keep cookies, less
+// than 0 for until the browser exits.
+func (s *Site) setCookie(w *writer, name, tok string, keep int64) bool {
 	const most = 400 * 24 * 60 * 60 // browsers keep no cookie longer
 	c := s.newCookie(name, tok)
 	switch {
@@ -20,14 +21,19 @@ func (s *Site) setCookie(h http.Header, name, tok string, keep int64) {
 	case keep > 0:
 		c.MaxAge = int(max(1, min(most, (keep+999)/1000)))
 	}
-	cookie.Set(h, c)
+	return w.edit(func(h http.Header) { w.putCookie(h, c) })
 }
 
-// deleteCookie makes the browser forget a cookie.
-func (s *Site) deleteCookie(h http.Header, name string) {
-	c := s.newCookie(name, "")
-	c.MaxAge = -1
-	cookie.Set(h, c)
+// deleteCookie makes the client forget a cookie that it has sent, or that the
+// response brings.
+func (q *request) deleteCookie(name string) {
+	q.w.edit(func(h http.Header) {
+		if cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(h["Set-Cookie"], name) {
+			c := q.site.newCookie(name, "")
+			c.MaxAge = -1
+			q.w.putCookie(h, c)
+		}
+	})
 }
 
 func (s *Site) newCookie(name, value string) *http.Cookie {

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 
-	"github.com/sojourn-go/sojourn/internal/cookie"
 	"github.com/sojourn-go/sojourn/protocol"
 )
 
@@ -94,8 +94,11 @@ func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSess
 		return ended, nil
 	}
 	anonymous, presented, err := q.browserOf(ctx, anonymousHierarchy)
+	if err != nil {
+		return nil, err
+	}
 	replaced := q.site.browsers.wasDropped(presented)
-	if err == nil && anonymous != nil {
+	if anonymous != nil {
 		err = q.site.dropBrowsers(ctx, anonymous.key)
 	}
 	q.becomeNobody(!replaced)
@@ -104,7 +107,6 @@ func (q *request) end(ctx context.Context, reason EndReason) (ended []StoredSess
 
 // becomeNobody makes the request nobody's: its session has ended.
 func (q *request) becomeNobody(deleteCookie bool) {
-	s := q.site
 	q.vals.reset()
 	q.mu.Lock()
 	q.belongs(nil)
@@ -112,20 +114,15 @@ func (q *request) becomeNobody(deleteCookie bool) {
 	q.loose = nil
 	*q.slot(anonymousHierarchy) = requestBrowser{hierarchy: anonymousHierarchy, asked: true}
 	q.mu.Unlock()
-	name := s.names.session
-	if !deleteCookie {
-		return
+	if deleteCookie {
+		q.deleteCookie(q.site.names.session)
 	}
-	q.w.edit(func(h http.Header) {
-		if cookie.Has(q.r.Header["Cookie"], name) || cookie.Has(h["Set-Cookie"], name) {
-			s.deleteCookie(h, name)
-		}
-	})
 }
 
 // endSession ends one session, in the store first, then here. An end goes on
 // when the client that asked for it has gone away.
 func (s *Site) endSession(ctx context.Context, key Key, user UserID, reason EndReason) ([]StoredSession, error) {
+	defer s.endings.begin(user)()
 	mark := s.users.mark(user)
 	ended, left, err := s.store.EndSession(context.WithoutCancel(ctx), key, reason)
 	if err != nil {
@@ -235,6 +232,7 @@ func (s *Site) stillOpen(ctx context.Context, own *session) error {
 
 // endUser ends all sessions of a user.
 func (s *Site) endUser(ctx context.Context, user UserID) ([]StoredSession, error) {
+	defer s.endings.begin(user)()
 	mark := s.users.mark(user)
 	ended, err := s.store.EndUser(context.WithoutCancel(ctx), user, EndDisconnectAll)
 	if err != nil {
@@ -244,8 +242,41 @@ func (s *Site) endUser(ctx context.Context, user UserID) ([]StoredSession, error
 	for i := range ended {
 		s.sessions.remove(&ended[i].Key)
 	}
+	if s.endings.of(user) > 1 && s.store.Fresh() > 0 { // what another one has ended in the store may still be here
+		s.doubt.Add(1)
+	}
 	s.users.drop(user, mark, stateEnded)
 	return ended, nil
+}
+
+// endings counts what is ending a user's sessions in the store, or has and not
+// yet here. What ends sessions of any user is counted as Nobody's.
+type endings struct {
+	mu sync.Mutex
+	m  map[UserID]int
+}
+
+func (e *endings) begin(user UserID) (done func()) {
+	e.add(user, 1)
+	return func() { e.add(user, -1) }
+}
+
+func (e *endings) add(user UserID, n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.m == nil {
+		e.m = make(map[UserID]int)
+	}
+	if e.m[user] += n; e.m[user] == 0 {
+		delete(e.m, user)
+	}
+}
+
+// of is how many may be ending sessions of a user.
+func (e *endings) of(user UserID) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.m[user] + e.m[Nobody]
 }
 
 // forgetBrowser makes the request's browser a new one: its state was dropped.

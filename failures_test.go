@@ -83,3 +83,30 @@ func TestLostNotificationsOnlyDelayTheTabs(t *testing.T) {
 		there.is(b, sojourn.Nobody)
 	})
 }
+
+// Anonymous state whose end fails before anything was ended stays, and so does
+// its cookie.
+func TestAnonymousStateStaysWhenItsBrowserCannotBeAsked(t *testing.T) {
+	onStores(t, func(t *testing.T, kind storeKind) {
+		for name, end := range map[string]func(s *sojourn.Site, ctx context.Context) error{
+			"Disconnect": (*sojourn.Site).Disconnect,
+			"Connect":    func(s *sojourn.Site, ctx context.Context) error { return s.Connect(ctx, "anna") },
+		} {
+			f := new(faults)
+			a := newApp(t, kind, f.option())
+			b := a.browser()
+			a.set(b, "session!", "x")
+			a.restart() // what is in memory need not be asked for
+			f.fail("Browser")
+			a.bare(b, func(ctx context.Context) {
+				a.must(a.refs["request"].Set(ctx, "y"))
+				wants(t, name, end(a.site, ctx), errFault)
+				if v, err := a.refs["request"].Get(ctx); v != "y" || err != nil {
+					t.Errorf("%s that failed leaves %q, %v in the request", name, v, err)
+				}
+			})
+			f.heal()
+			a.has(b, "session!", "x")
+		}
+	})
+}

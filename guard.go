@@ -11,7 +11,8 @@ import (
 
 // HandlerFunc is an http handler that knows the user and can fail. An error it
 // returns is answered by Config.ErrorHandler; ErrPermissionDenied makes the
-// request a denied one. After the response has started an error is logged only.
+// request a denied one. After the response has started there is no answer any
+// more: without a Config.ErrorHandler the error is logged only.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request, user UserID) error
 
 // A GuardOption says who may come in, or what happens to those who may not.
@@ -289,10 +290,7 @@ func (q *request) user(ctx context.Context) (UserID, error) {
 		}
 		return Nobody, err
 	}
-	if sess.opened() {
-		return sess.user, nil
-	}
-	if inside(ctx, sess) {
+	if sess.opened() || inside(ctx, sess) {
 		return sess.user, nil
 	}
 	over := func() bool { return sess.opened() || sess.ended() }

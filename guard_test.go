@@ -1,10 +1,12 @@
 package sojourn_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -243,16 +245,22 @@ func TestErrorsAreAnsweredByTheirKind(t *testing.T) {
 	}
 }
 
-// An error after the response has started is too late for a status.
+// An error after the response has started is too late for a status: it is logged.
 func TestErrorAfterTheResponseStartedAddsNothing(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, memoryKind)
-	resp := a.handle(a.browser(), a.site.OptConnected(func(w http.ResponseWriter, _ *http.Request, _ sojourn.UserID) error {
-		io.WriteString(w, "half")
-		return errFault
-	}))
-	if status(t, resp, http.StatusOK); resp.Text() != "half" {
-		t.Errorf("the body is %q", resp.Text())
+	for _, err := range []error{errFault, sojourn.ErrPermissionDenied} {
+		var log bytes.Buffer
+		a := newApp(t, memoryKind, withConfig(sojourn.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}))
+		resp := a.handle(a.browser(), a.site.OptConnected(func(w http.ResponseWriter, _ *http.Request, _ sojourn.UserID) error {
+			io.WriteString(w, "half")
+			return err
+		}))
+		if status(t, resp, http.StatusOK); resp.Text() != "half" {
+			t.Errorf("the body is %q", resp.Text())
+		}
+		if !strings.Contains(log.String(), err.Error()) {
+			t.Errorf("%v is not logged: %q", err, log.String())
+		}
 	}
 }
 

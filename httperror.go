@@ -23,11 +23,13 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 // the log, never to the client.
 func (s *Site) defaultErrorHandler(w http.ResponseWriter, r *http.Request, err error) {
 	e, status := wireError(err)
-	if status >= 500 {
+	q, ok := r.Context().Value(s).(*request)
+	late := ok && q.w.started() // too late to say so
+	if status >= 500 || late {
 		s.log.ErrorContext(r.Context(), "sojourn: request failed", "error", err, "method", r.Method, "path", r.URL.Path)
 	}
-	if q, ok := r.Context().Value(s).(*request); ok && q.w.started() {
-		return // too late to say so
+	if late {
+		return
 	}
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
@@ -74,6 +76,7 @@ func wireError(err error) (*protocol.Error, int) {
 // writeError sends an error as JSON.
 func writeError(w http.ResponseWriter, status int, e *protocol.Error) {
 	h := w.Header()
+	h.Del("Content-Length") // of what the handler was about to answer
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)

@@ -158,9 +158,11 @@ func (c *liveConn) has(browser Key) bool {
 	return slices.Contains(c.browsers, browser) || slices.Contains(c.former, browser)
 }
 
-// leave forgets a connection. Its tab's state has Timeouts.Tab to live from now.
-func (h *hub) leave(c *liveConn) {
+// leave forgets a connection. The state of its tab, which is returned if it is
+// known, has Timeouts.Tab to live from now.
+func (h *hub) leave(c *liveConn) (t *tab) {
 	h.mu.Lock()
+	t = c.known
 	if _, ok := h.conns[c]; ok {
 		delete(h.conns, c)
 		h.setSession(c, Key{}, Nobody)
@@ -175,17 +177,17 @@ func (h *hub) leave(c *liveConn) {
 	}
 	h.mu.Unlock()
 	h.keep(c, nil)
-	h.reading.Done()
+	return t
 }
 
 // greet notes what the client says its tab is, and whether it is the first time.
-func (h *hub) greet(c *liveConn, tab string) (browser, session Key, first bool) {
+func (h *hub) greet(c *liveConn, tab string) (browsers []Key, session Key, first bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	first = !c.greeted
 	c.greeted, c.tab = true, tab
 	h.catchUp(c)
-	return c.browsers[0], c.session, first
+	return slices.Clone(c.browsers), c.session, first
 }
 
 // keep makes t the tab whose state the connection keeps; nil: none.

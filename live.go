@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -205,7 +206,12 @@ func withPort(scheme, host string) string {
 
 // readLive reads what the tab says until it goes.
 func (s *Site) readLive(c *liveConn) {
-	defer s.hub.leave(c)
+	defer s.hub.reading.Done()
+	defer func() {
+		if t := s.hub.leave(c); t != nil {
+			s.touches.tab(t)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(s.ctx, liveHelloWithin)
 	err := s.readHello(ctx, c)
 	cancel()
@@ -249,8 +255,8 @@ func (s *Site) answerHello(ctx context.Context, c *liveConn, kind websocket.Mess
 	if !validTabID(hello.Tab) {
 		hello.Tab = ""
 	}
-	browser, session, first := s.hub.greet(c, hello.Tab)
-	if err := s.keepTab(ctx, c, hello.Tab, browser, session); err != nil {
+	browsers, session, first := s.hub.greet(c, hello.Tab)
+	if err := s.keepTab(ctx, c, hello.Tab, browsers, session); err != nil {
 		return err
 	}
 	if first { // it is registered; only now is its session looked at, so that no end is missed
@@ -283,19 +289,35 @@ func (s *Site) liveAlive(ctx context.Context, session Key) (alive bool, err erro
 }
 
 // keepTab keeps the tab's state as long as the connection is open, if this
-// server knows the tab.
-func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, browser, session Key) error {
+// server started the tab or the store has state of it. The first of browsers is
+// that of the tab.
+func (s *Site) keepTab(ctx context.Context, c *liveConn, id string, browsers []Key, session Key) error {
 	if id == "" {
 		return nil
 	}
 	now := nowMillis()
-	b, err := s.lookupBrowser(ctx, browser, independentHierarchy, session != Key{}, now)
+	b, err := s.lookupBrowser(ctx, browsers[0], independentHierarchy, session != Key{}, now)
 	if b == nil || err != nil {
 		return err
 	}
 	t, gone := b.find(id, now, s.timeouts.tab)
-	if t == nil && !gone && s.startedHere(new(tabScratch), id, b, b.key, now) {
+	switch {
+	case t != nil:
+		s.touches.tab(t)
+	case gone:
+	case s.startedHere(new(tabScratch), id, b, b.key, now):
 		t = s.joinTab(b, id, now, true)
+	default:
+		var owners []Owner
+		if session != (Key{}) {
+			owners = append(owners, Owner{Kind: OwnerSession, Key: session})
+		}
+		for _, key := range browsers {
+			owners = append(owners, Owner{Kind: OwnerBrowser, Key: key})
+		}
+		if t, err = s.adoptTab(ctx, b, id, owners, now); err != nil {
+			return err
+		}
 	}
 	s.hub.keep(c, t)
 	return nil
@@ -311,7 +333,8 @@ func mark(session Key) string {
 	return tabEncoding.EncodeToString(sum[:12])
 }
 
-// keepLive sends heartbeats, and looks after the sessions of open tabs.
+// keepLive sends heartbeats, and looks after the sessions of open tabs: beside,
+// since the store may take its time.
 func (s *Site) keepLive(ctx context.Context) {
 	const (
 		every     = 250 * time.Millisecond
@@ -325,7 +348,8 @@ func (s *Site) keepLive(ctx context.Context) {
 		case <-s.hub.some:
 		}
 		t := time.NewTicker(every)
-		checked := s.doubt.Load()
+		var checking atomic.Bool
+		checked, last := s.doubt.Load(), 0 // of the check that is running
 		for tick := 1; s.hub.size() > 0; tick++ {
 			select {
 			case <-ctx.Done():
@@ -334,10 +358,19 @@ func (s *Site) keepLive(ctx context.Context) {
 			case <-t.C:
 			}
 			s.hub.heartbeat(tick, heartbeat)
-			doubt := s.doubt.Load()
-			if s.checkLive(ctx, s.deaf.Load() || doubt != checked || tick%backstop == 0) {
-				checked = doubt
+			if checking.Swap(true) {
+				continue
 			}
+			s.stopped.Go(func() {
+				defer checking.Store(false)
+				doubt, all := s.doubt.Load(), s.deaf.Load() || tick >= last+backstop
+				if s.checkLive(ctx, all || doubt != checked) {
+					checked = doubt
+				}
+				if all {
+					last = tick
+				}
+			})
 		}
 		t.Stop()
 	}

@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/sojourn-go/sojourn/internal/cookie"
 	"github.com/sojourn-go/sojourn/protocol"
 )
 
@@ -68,8 +70,9 @@ func (s *Site) request(ctx context.Context) (*request, error) {
 // methods that the ResponseWriter below it has.
 type writer struct {
 	http.ResponseWriter
-	begun atomic.Bool
-	mu    sync.Mutex // held while we change the header
+	begun   atomic.Bool
+	mu      sync.Mutex  // held while we change the header
+	cookies http.Header // those of ours that the response is to bring
 }
 
 // started reports whether the response has started.
@@ -82,7 +85,33 @@ func (w *writer) start() {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.cookies != nil && !w.begun.Load() {
+		w.restore(w.Header())
+	}
 	w.begun.Store(true)
+}
+
+// putCookie sets a cookie in the header; w.mu is held.
+func (w *writer) putCookie(h http.Header, c *http.Cookie) {
+	if w.cookies == nil {
+		w.cookies = make(http.Header)
+	}
+	cookie.Set(w.cookies, c)
+	cookie.Set(h, c)
+}
+
+// restore puts our cookies back if a handler's own were copied over them, as by
+// http.TimeoutHandler. Who deletes all cookies means it. w.mu is held.
+func (w *writer) restore(h http.Header) {
+	lines := h["Set-Cookie"]
+	if len(lines) == 0 {
+		return
+	}
+	for _, line := range w.cookies["Set-Cookie"] {
+		if !slices.Contains(lines, line) {
+			h.Add("Set-Cookie", line)
+		}
+	}
 }
 
 // edit changes the header, unless the response has started. The handler may be

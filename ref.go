@@ -67,7 +67,7 @@ func newRef[T any](s *Site, scope Scope, name string, initial func() T) *Ref[T] 
 	}
 	_, file, line, _ := runtime.Caller(2)
 	index := s.refs.add(scope, name, fmt.Sprintf("%s:%d", file, line))
-	return &Ref[T]{ref{s, scope, name, index}, initial, sharesNothing(reflect.TypeFor[T](), 0)}
+	return &Ref[T]{ref{s, scope, name, index}, initial, sharesNothing(reflect.TypeFor[T]())}
 }
 
 // refNames are the references of a site.
@@ -111,16 +111,16 @@ func (n *refNames) hierarchies() []string {
 
 // sharesNothing reports whether a value of type t and a copy of it have no
 // memory in common.
-func sharesNothing(t reflect.Type, depth int) bool {
+func sharesNothing(t reflect.Type) bool {
 	if t == reflect.TypeFor[time.Time]() {
 		return true
 	}
 	switch t.Kind() {
 	case reflect.Array:
-		return sharesNothing(t.Elem(), depth)
+		return sharesNothing(t.Elem())
 	case reflect.Struct:
 		for i := range t.NumField() {
-			if !sharesNothing(t.Field(i).Type, depth+1) {
+			if !sharesNothing(t.Field(i).Type) {
 				return false
 			}
 		}

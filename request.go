@@ -217,7 +217,7 @@ func (s *Site) alive(e *session, now int64) bool {
 	return now < e.seen.Load()+idle
 }
 
-// deadline is when a session or an anonymous one that was seen then ends.
+// deadline is when a session that was seen then ends, unless it is seen again.
 func (t *millis) deadline(seen, expires int64) time.Time {
 	end := expires
 	if t.idle != 0 && (end == 0 || seen+t.idle < end) {

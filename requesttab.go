@@ -73,20 +73,10 @@ func (q *request) findTab(ctx context.Context) (tab requestTab, err error) {
 	if err != nil || b == nil {
 		return tab, err
 	}
-	for _, owner := range owners {
-		deadline, err := s.storedTab(ctx, owner, id, now)
-		if err != nil {
-			return tab, err
-		}
-		if deadline == 0 {
-			continue
-		}
-		if tab.t == nil {
-			tab.id, tab.t = id, s.joinTab(b, id, now, false)
-		}
-		tab.t.noteStored(owner)
+	if tab.t, err = s.adoptTab(ctx, b, id, owners, now); tab.t != nil {
+		tab.id = id
 	}
-	return tab, nil
+	return tab, err
 }
 
 // tabBrowser is the browser whose tab makes the request: the session attests
@@ -188,6 +178,28 @@ func (s *Site) claimTab(ctx context.Context, t *tab) error {
 		}
 	}
 	return nil
+}
+
+// adoptTab makes a tab known that was started elsewhere, if one of owners has
+// stored values of it: it is in use here from now on. It is nil if none has.
+func (s *Site) adoptTab(ctx context.Context, b *browser, id string, owners []Owner, now int64) (t *tab, err error) {
+	for _, owner := range owners {
+		deadline, err := s.storedTab(ctx, owner, id, now)
+		if err != nil {
+			return nil, err
+		}
+		if deadline == 0 {
+			continue
+		}
+		if t == nil {
+			t = s.joinTab(b, id, now, false)
+		}
+		t.noteStored(owner)
+	}
+	if t != nil {
+		s.touches.tab(t)
+	}
+	return t, nil
 }
 
 // tabOf is the tab of a State, which need not be known here: owner may have
@@ -343,14 +355,15 @@ func (q *request) newTab(ctx context.Context) (requestTab, error) {
 // response.
 func (q *request) announceTab() {
 	q.mu.Lock()
+	id := q.tab.id
 	announced := q.tab.announce && q.w.edit(func(h http.Header) {
-		q.tabLine[0] = q.tab.id
+		q.tabLine[0] = id
 		h[protocol.TabHeader] = q.tabLine[:]
 	})
 	q.tab.announce = false
 	q.mu.Unlock()
 	if announced && q.tabHeader() != "" {
-		q.site.hub.renameTab(q.except(), q.tabLine[0])
+		q.site.hub.renameTab(q.except(), id)
 	}
 }
 

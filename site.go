@@ -36,6 +36,7 @@ type Site struct {
 	tabs      tabIssuer
 	strays    strays
 	opening   onceTable
+	endings   endings
 	values    values        // of SiteScope
 	doubt     atomic.Uint32 // counts store writes of unknown outcome; entries of an earlier count ask the store again
 	touches   toucher

@@ -174,7 +174,7 @@ func (s *Site) flush(ctx context.Context, all bool) error {
 		})
 	}
 	for tab := range tabs {
-		owners, seen := tab.storedOwners(), tab.lastSeen()
+		owners, seen := tab.storedOwners(), tab.lastSeen(now)
 		for _, owner := range owners {
 			batch = append(batch, Touch{
 				Owner: owner, Tab: tab.id,
@@ -248,10 +248,14 @@ func (s *Site) touchBrowser(hierarchy string) int64 {
 	return s.timeouts.touchBrowser
 }
 
-func (t *tab) lastSeen() int64 {
+// lastSeen is when the tab was last used: now, if it has a live connection.
+func (t *tab) lastSeen(now int64) int64 {
 	set := &t.browser.tabs
 	set.mu.Lock()
 	defer set.mu.Unlock()
+	if t.live > 0 {
+		return max(t.seen, now)
+	}
 	return t.seen
 }
 
@@ -307,19 +311,28 @@ func (s *Site) sweep(ctx context.Context) error {
 
 func (s *Site) sweepStore(ctx context.Context, now int64) error {
 	for {
-		ended, more, err := s.store.Expire(ctx, fromMillis(now), 1000)
+		ended, more, err := s.expireStored(ctx, now)
 		if err != nil {
 			return err
-		}
-		for i := range ended {
-			s.sessions.remove(&ended[i].Key)
-			s.users.suspect(ended[i].User)
 		}
 		s.announceSafely(ctx, ended, EndExpired)
 		if !more {
 			return nil
 		}
 	}
+}
+
+// expireStored ends some of the sessions whose time has come.
+func (s *Site) expireStored(ctx context.Context, now int64) (ended []StoredSession, more bool, err error) {
+	defer s.endings.begin(Nobody)()
+	if ended, more, err = s.store.Expire(ctx, fromMillis(now), 1000); err != nil {
+		return nil, false, err
+	}
+	for i := range ended {
+		s.sessions.remove(&ended[i].Key)
+		s.users.suspect(ended[i].User)
+	}
+	return ended, more, nil
 }
 
 // announceSafely is announce where no server catches a panic.
@@ -340,7 +353,10 @@ func (s *Site) announceSafely(ctx context.Context, ended []StoredSession, reason
 // that hold nothing here.
 func (s *Site) sweepBrowsers(ctx context.Context, now int64) (err error) {
 	for _, b := range s.browsers.all() {
-		expired, left := b.tabs.takeExpired(now, s.timeouts.tab)
+		expired, open, left := b.tabs.takeExpired(now, s.timeouts.tab)
+		for _, t := range open {
+			s.touches.tab(t)
+		}
 		if !s.shared { // else another server may have seen it later: the store knows
 			for _, t := range expired {
 				err = errors.Join(err, s.dropTab(ctx, t))

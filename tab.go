@@ -107,6 +107,7 @@ type tab struct {
 	gone    atomic.Bool // it was taken out: its state is no more
 	seen    int64
 	live    int        // open live connections
+	told    int64      // while there are some: when the store last had to hear of it
 	states  []tabState // one per hierarchy and session
 }
 
@@ -364,8 +365,9 @@ func (set *tabSet) killAll() {
 }
 
 // takeExpired takes out the tabs that were not used for timeout, and reports
-// whether any are left.
-func (set *tabSet) takeExpired(now, timeout int64) (expired []*tab, left bool) {
+// whether any are left. open are those with a live connection of which the
+// store is to hear: half of a timeout has gone by since the last time.
+func (set *tabSet) takeExpired(now, timeout int64) (expired, open []*tab, left bool) {
 	set.mu.Lock()
 	defer set.mu.Unlock()
 	for id, t := range set.m {
@@ -375,6 +377,10 @@ func (set *tabSet) takeExpired(now, timeout int64) (expired []*tab, left bool) {
 			expired = append(expired, t)
 			continue
 		}
+		if t.live > 0 && now >= t.told+timeout/2 {
+			t.told = now
+			open = append(open, t)
+		}
 		t.forgetStates()
 	}
 	for id, when := range set.evicted {
@@ -382,7 +388,7 @@ func (set *tabSet) takeExpired(now, timeout int64) (expired []*tab, left bool) {
 			delete(set.evicted, id)
 		}
 	}
-	return expired, len(set.m)+len(set.evicted) > 0
+	return expired, open, len(set.m)+len(set.evicted) > 0
 }
 
 // list is the tabs of which owner has state on this server.

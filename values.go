@@ -3,6 +3,7 @@ package sojourn
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // values is one state on this server: what volatile references hold there,
@@ -11,9 +12,14 @@ type values struct {
 	mu    sync.Mutex
 	dead  bool  // the state has gone; nothing may be written to it any more
 	drops int32 // how many removals of every persistent value are under way
-	seq   int64
+	seq   int64 // the last version that was given here
 	slots map[int32]*slot
 }
+
+// lastVersion is that of the volatile value that was set last. A version never
+// comes twice, so Modify does not take a state for the one it read that ended
+// meanwhile and came again.
+var lastVersion atomic.Int64
 
 // slot is one reference in one state.
 type slot struct {
@@ -57,7 +63,7 @@ func (v *values) set(i int32, x any, remove bool, version int64, p *place) error
 	if s == nil {
 		s = v.slot(i)
 	}
-	v.seq++
+	v.seq = lastVersion.Add(1)
 	s.v, s.version = x, v.seq
 	if p.group != nil {
 		s.by = p.sess
