@@ -18,7 +18,7 @@ func (q *request) remoteAddr() netip.Addr {
 	}
 	hops := strings.Split(strings.Join(q.r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		hop, err := parseHop(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
 		}
@@ -28,6 +28,14 @@ func (q *request) remoteAddr() netip.Addr {
 		}
 	}
 	return addr.WithZone("")
+}
+
+// parseHop reads an address as proxies write it: some add the port.
+func parseHop(s string) (netip.Addr, error) {
+	if port, err := netip.ParseAddrPort(s); err == nil {
+		return port.Addr(), nil
+	}
+	return netip.ParseAddr(s)
 }
 
 func (q *request) trusted(addr netip.Addr) bool {

@@ -276,7 +276,11 @@ func FuzzForwardedFor(f *testing.F) {
 		want := netip.MustParseAddr(peer)
 		hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 		for i := len(hops) - 1; i >= 0 && trusted.Contains(want); i-- {
-			hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+			text := strings.TrimSpace(hops[i])
+			hop, err := netip.ParseAddr(text)
+			if port, portErr := netip.ParseAddrPort(text); portErr == nil {
+				hop, err = port.Addr(), nil
+			}
 			if err != nil {
 				break
 			}
