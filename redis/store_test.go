@@ -48,7 +48,7 @@ func pairOf(url string) func(t *testing.T) (a, b sojourn.Store) {
 
 // patience is the timeout of stores whose timeout is not what is tested, on
 // machines that have much else to do.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // open opens a store under a prefix of its own.
 func open(t testing.TB, url string, opts ...redis.Option) *redis.Store {

@@ -13,7 +13,7 @@ import (
 
 func TestAReplicaTakesOverWhenTheEngineDies(t *testing.T) {
 	t.Parallel()
-	url, master, replica := testserver.RedisSentinel(t)
+	url, master, replica, takeOver := testserver.RedisSentinel(t)
 	s := open(t, url, redis.MaxStaleness(bound), redis.Timeout(time.Second))
 	kept, gone := newSession("ada"), newSession("ada")
 	create(t, s, kept, gone)
@@ -28,6 +28,7 @@ func TestAReplicaTakesOverWhenTheEngineDies(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	master.Kill()
+	takeOver()
 	h.wantError(t)
 	await(t, "the replica to take over", func() bool {
 		_, err := s.CreateSession(t.Context(), newSession("bob"), 0)
