@@ -166,6 +166,26 @@ func (d *running) complains(t *testing.T, text string) {
 	}
 }
 
+// Connecting to PostgreSQL is many round trips.
+func TestSlowEngineIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, engine := range map[string]string{
+		"PostgreSQL": testserver.Postgres(t), "Redis": testserver.Redis(t, "--appendonly", "yes").URL(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u, err := url.Parse(engine)
+			if err != nil {
+				t.Fatal(err)
+			}
+			proxy := testserver.NewProxy(t, u.Host, nil)
+			proxy.Delay(220 * time.Millisecond)
+			u.Host = proxy.Addr()
+			done(t, []string{"sessions", "count", "--store", u.String()}, "sessions")
+		})
+	}
+}
+
 // Whoever is at the balancer must not be taken for everybody.
 func TestBalancerPassesAddressesOn(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -21,6 +22,11 @@ import (
 // storeEnv holds the store when no flag names one: unlike a command line,
 // other users of the machine cannot read it.
 const storeEnv = "SOJOURN_STORE"
+
+// storeTimeout bounds operations of engines that are reached over a network:
+// also where much else goes on, opening takes not as long. People rather wait
+// than be told that their engine is unavailable.
+const storeTimeout = 10 * time.Second
 
 // storeSpec is where sessions are kept, as --store says it.
 type storeSpec struct {
@@ -68,9 +74,9 @@ func (s storeSpec) open(ctx context.Context, log *slog.Logger) (sojourn.Store, e
 	case "sqlite":
 		return opened(sqlite.Open(s.at))
 	case "postgres":
-		return s.reached(opened(postgres.Open(ctx, s.at)))
+		return s.reached(opened(postgres.Open(ctx, s.at, postgres.Timeout(storeTimeout))))
 	case "redis":
-		return s.reached(opened(redis.Open(ctx, s.at, redis.Logger(log))))
+		return s.reached(opened(redis.Open(ctx, s.at, redis.Timeout(storeTimeout), redis.Logger(log))))
 	default:
 		return nil, nil
 	}
