@@ -14,7 +14,7 @@ import (
 func TestAReplicaTakesOverWhenTheEngineDies(t *testing.T) {
 	t.Parallel()
 	url, master, replica, takeOver := testserver.RedisSentinel(t)
-	s := open(t, url, redis.MaxStaleness(bound), redis.Timeout(time.Second))
+	s := open(t, url, redis.MaxStaleness(bound), redis.Timeout(5*time.Second))
 	kept, gone := newSession("ada"), newSession("ada")
 	create(t, s, kept, gone)
 	if _, _, err := s.EndSession(t.Context(), gone.Key, sojourn.EndRevoked); err != nil {
@@ -50,7 +50,7 @@ func TestAReplicaTakesOverWhenTheEngineDies(t *testing.T) {
 func TestAClusterWithoutANodeIsUnavailableAndResumesByItself(t *testing.T) {
 	t.Parallel()
 	nodes := testserver.NewRedisCluster(t, "--appendonly", "yes")
-	s := open(t, nodes[0].URL(), redis.Timeout(time.Second))
+	s := open(t, nodes[0].URL(), redis.Timeout(5*time.Second))
 	users := map[string]sojourn.StoredSession{}
 	for _, user := range []string{"ada", "bob", "eve", "joe", "kim", "lea", "max", "sue", "tom", "zoe"} {
 		users[user] = newSession(sojourn.UserID(user))
