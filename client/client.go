@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"github.com/sojourn-go/sojourn/protocol"
 )
@@ -126,6 +127,17 @@ func validName(name string) bool {
 		}
 	}
 	return name != "" && name != "." && name != ".."
+}
+
+// noJSON is the error of an answer that no sojourn gave: of a proxy, perhaps,
+// that does not reach one.
+func noJSON(status int) error {
+	code := protocol.CodeInternal
+	switch status {
+	case 502, 503, 504: // net/http would make programs for the browser large
+		code = protocol.CodeUnavailable
+	}
+	return &protocol.Error{Code: code, Message: "sojourn: the answer is no JSON: status " + strconv.Itoa(status)}
 }
 
 // failed adds what was being done to an error; nil stays nil, and what the

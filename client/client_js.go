@@ -117,7 +117,8 @@ func (p *page) post(ctx context.Context, path string, body []byte) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	if answer.Get("status").Int() == 200 {
+	status := answer.Get("status").Int()
+	if status == 200 {
 		text, err := awaited(ctx, answer.Call("text"), abort)
 		if err != nil {
 			return nil, err
@@ -129,7 +130,7 @@ func (p *page) post(ctx context.Context, path string, body []byte) ([]byte, erro
 		err = thrown(said.Get("error"))
 	}
 	if _, ok := err.(*protocol.Error); !ok && ctx.Err() == nil {
-		err = &protocol.Error{Code: protocol.CodeInternal, Message: "sojourn: the answer is no JSON: status " + answer.Get("statusText").String()}
+		err = noJSON(status)
 	}
 	return nil, err
 }

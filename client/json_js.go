@@ -135,8 +135,14 @@ func fromJS(out any, v js.Value) (err error) {
 	case *protocol.UserID:
 		*out = protocol.UserID(text(v))
 	case *[]byte:
-		for _, r := range global.Call("atob", text(v)).String() {
-			*out = append(*out, byte(r))
+		*out = nil // which is null
+		if v.IsNull() {
+			return nil
+		}
+		binary := []rune(global.Call("atob", text(v)).String())
+		*out = make([]byte, len(binary))
+		for i, r := range binary {
+			(*out)[i] = byte(r)
 		}
 	case *struct{}:
 	case *any:

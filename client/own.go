@@ -5,7 +5,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -370,10 +369,5 @@ func (r *response) err() error {
 	if r.isJSON && json.Unmarshal(r.body, &m) == nil && m.Error.Code != "" {
 		return &m.Error
 	}
-	code := protocol.CodeInternal
-	switch r.status {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		code = protocol.CodeUnavailable
-	}
-	return &protocol.Error{Code: code, Message: fmt.Sprintf("sojourn: the answer is no JSON: status %d", r.status)}
+	return noJSON(r.status)
 }

@@ -46,7 +46,9 @@ test("an error of the server has its code, message and status", async (t) => {
 test("what is not an answer of sojourn is an error with a code, too", async (t) => {
   const page = await load(t);
   for (const [answer, code, status] of [
-    [() => new Response("<h1>Bad Gateway</h1>", { status: 502 }), "internal", 502],
+    [() => new Response("<h1>Bad Gateway</h1>", { status: 502 }), "unavailable", 502],
+    [() => new Response("<h1>No server</h1>", { status: 503 }), "unavailable", 503],
+    [() => new Response("", { status: 504 }), "unavailable", 504],
     [() => new Response("null", { status: 500 }), "internal", 500],
     [() => new Response("", { status: 404 }), "internal", 404],
     [() => new Response("<h1>Welcome</h1>"), "network", 200],

@@ -181,7 +181,8 @@ const create = () => {
       if (!response || response.ok) throw new CallError("network", "sojourn: no answer", response?.status, cause);
     }
     if (response.ok) return value;
-    const { code = "internal", message = `sojourn: status ${response.status}` } = value?.error ?? {};
+    const unsaid = [502, 503, 504].includes(response.status) ? "unavailable" : "internal"; // by a proxy, say
+    const { code = unsaid, message = `sojourn: status ${response.status}` } = value?.error ?? {};
     throw new CallError(code, message, response.status);
   };
 

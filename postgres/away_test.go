@@ -3,6 +3,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -216,6 +218,32 @@ func TestNoCallWaitsForeverForAnEngineThatDoesNotAnswer(t *testing.T) {
 	if took := time.Since(began); took > 5*2*short { // on a slow machine
 		t.Errorf("Close took %v", took)
 	}
+}
+
+// The engine takes the connection and is never heard of again. Nobody waits for
+// that connection any more, and it does not stand for one of MaxConns.
+func TestConnectionThatFallsSilentWhileItIsSetUpIsGivenUp(t *testing.T) {
+	t.Parallel()
+	direct := testserver.Postgres(t)
+	var silent atomic.Bool
+	over := make(chan struct{})
+	proxy := testserver.NewProxy(t, hostOf(t, direct), func(_ net.Conn, p []byte) {
+		if bytes.Contains(p, []byte("set_config")) && silent.Load() {
+			<-over
+		}
+	})
+	t.Cleanup(func() { close(over) })
+	store := open(t, through(t, direct, proxy), postgres.Timeout(short), postgres.MaxConns(1))
+	silent.Store(true)
+	proxy.Cut()
+	if _, err := store.Session(t.Context(), newSession("ada", 0).Key); !errors.Is(err, sojourn.ErrUnavailable) {
+		t.Errorf("Session: %v, want %v", err, sojourn.ErrUnavailable)
+	}
+	silent.Store(false)
+	await(t, "another connection", func() bool {
+		_, err := store.Session(t.Context(), newSession("ada", 0).Key)
+		return errors.Is(err, sojourn.ErrNotFound)
+	})
 }
 
 // A read that was not answered had no effect; of a write nobody knows.

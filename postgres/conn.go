@@ -56,6 +56,9 @@ func newPool(url string, o options) (*pgxpool.Pool, error) {
 	cfg.MaxConnLifetimeJitter = cfg.MaxConnLifetime / 10
 	limit := milliseconds(o.timeout)
 	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		// The pool goes on when the caller has given up, and without a limit.
+		ctx, cancel := context.WithTimeout(ctx, o.timeout)
+		defer cancel()
 		_, err := c.Exec(ctx, settings, limit)
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
 	"github.com/sojourn-go/sojourn"
 	"github.com/sojourn-go/sojourn/internal/testserver"
 	"github.com/sojourn-go/sojourn/redis"
@@ -100,6 +101,19 @@ func TestOpenWithoutAnEngineIsUnavailable(t *testing.T) {
 	cancel()
 	if s, err := redis.Open(ctx, "redis://127.0.0.1:1"); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that is done, Open returned %v, %v", s, err)
+	}
+}
+
+func TestClientOptionChangesWhatTheURLSays(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	s := open(t, "redis://127.0.0.1:1", redis.ClientOption(func(o *rueidis.ClientOption) {
+		o.InitAddress = []string{server.Addr()}
+		o.ClientName = "shop"
+	}))
+	awaitAnswer(t, s)
+	if list, err := server.Command("CLIENT", "LIST"); err != nil || !strings.Contains(list, "name=shop") {
+		t.Errorf("the engine knows the clients %q, %v", list, err)
 	}
 }
 

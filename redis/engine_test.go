@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strings"
 	"testing"
@@ -182,13 +183,17 @@ func TestAWriteWithoutAnswerIsNotSentTwice(t *testing.T) {
 	}
 }
 
-func TestAFullEngineGoesOnEndingSessions(t *testing.T) {
+func TestAFullEngineGoesOnWithTheSessionsThereAre(t *testing.T) {
 	t.Parallel()
 	server := testserver.Redis(t)
 	s := open(t, server.URL())
 	other, n := newSession("ada"), newSession("ada")
 	create(t, s, other, n)
 	set(t, s, cartOf(n), "1")
+	b := sojourn.StoredBrowser{Key: n.Key, LastSeen: n.LastSeen, Deadline: n.Deadline}
+	if _, err := s.CreateBrowser(t.Context(), b, 10); err != nil {
+		t.Fatal(err)
+	}
 	limit := func(memory string) {
 		if _, err := server.Command("CONFIG", "SET", "maxmemory", memory); err != nil {
 			t.Fatal(err)
@@ -201,16 +206,62 @@ func TestAFullEngineGoesOnEndingSessions(t *testing.T) {
 	if _, err := s.CreateSession(t.Context(), newSession("bob"), 0); !errors.Is(err, sojourn.ErrUnavailable) {
 		t.Errorf("a creation in a full engine: %v, want %v", err, sojourn.ErrUnavailable)
 	}
+	n.LastSeen, n.Deadline = n.LastSeen.Add(time.Hour), n.Deadline.Add(time.Hour)
+	browser := sojourn.Owner{Kind: sojourn.OwnerBrowser, Key: b.Key}
+	if err := s.Touch(t.Context(), []sojourn.Touch{
+		{Owner: cartOf(n).Owner, LastSeen: n.LastSeen, Deadline: n.Deadline},
+		{Owner: browser, LastSeen: n.LastSeen, Deadline: n.Deadline},
+	}); err != nil {
+		t.Errorf("Touch: %v", err)
+	}
+	if used, err := s.Session(t.Context(), n.Key); err != nil || !used.Deadline.Equal(n.Deadline) {
+		t.Errorf("after it was used the session is %+v, %v", used, err)
+	}
+	if err := s.Publish(t.Context(), []byte("hello")); err != nil {
+		t.Errorf("Publish: %v", err)
+	}
 	if ended, left, err := s.EndSession(t.Context(), other.Key, sojourn.EndRevoked); err != nil || len(ended) != 1 || left != 1 {
 		t.Errorf("EndSession returned %v, %d, %v", ended, left, err)
 	}
 	if ended, err := s.EndUser(t.Context(), "ada", sojourn.EndRevoked); err != nil || len(ended) != 1 {
 		t.Errorf("EndUser returned %v, %v", ended, err)
 	}
+	if err := s.EndBrowsers(t.Context(), b.Key); err != nil {
+		t.Errorf("EndBrowsers: %v", err)
+	}
 	limit("0")
 	create(t, s, newSession("bob"))
 	if n, err := s.Count(t.Context()); err != nil || n != (sojourn.Counts{Sessions: 1}) {
 		t.Errorf("Count returned %+v, %v", n, err)
+	}
+}
+
+func TestAFullEngineGoesOnExpiring(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	s := open(t, server.URL())
+	// Many sessions were used since their deadlines were noted: there is
+	// nothing to end in their lists, and only one session has expired.
+	var used []sojourn.Touch
+	now := time.Now()
+	for range 200 {
+		n := newSession(sojourn.UserID(rand.Text()))
+		n.Deadline = now.Add(time.Minute)
+		create(t, s, n)
+		used = append(used, sojourn.Touch{Owner: cartOf(n).Owner, LastSeen: now, Deadline: now.Add(time.Hour)})
+	}
+	if err := s.Touch(t.Context(), used); err != nil {
+		t.Fatal(err)
+	}
+	gone := newSession("ada")
+	gone.Deadline = now.Add(2 * time.Minute)
+	create(t, s, gone)
+	if _, err := server.Command("CONFIG", "SET", "maxmemory", "100kb"); err != nil {
+		t.Fatal(err)
+	}
+	ended, more, err := s.Expire(t.Context(), now.Add(2*time.Minute), 10)
+	if err != nil || more || len(ended) != 1 || ended[0].Key != gone.Key {
+		t.Errorf("Expire of a full engine returned %v, %t, %v", ended, more, err)
 	}
 }
 

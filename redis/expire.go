@@ -56,7 +56,8 @@ func text(m rueidis.RedisMessage) (string, error) {
 const most = 10_000
 
 // Expire implements sojourn.Store. It asks every part of the store whether
-// something may have expired, in one round trip. If the engine fails when some has been removed, that is what it returns.
+// something may have expired, in one round trip. If the engine fails when some
+// has been removed, that is what it returns.
 func (s *Store) Expire(ctx context.Context, now time.Time, max int) (ended []sojourn.StoredSession, more bool, err error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, false, err

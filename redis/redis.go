@@ -19,8 +19,9 @@
 //	appendonly yes, appendfsync always      nothing that was answered is lost
 //	maxmemory-policy other than noeviction  Open refuses it, see AllowEviction
 //
-// A full engine with noeviction refuses new sessions and values, with
-// sojourn.ErrUnavailable, and goes on ending sessions.
+// A full engine with noeviction refuses new sessions, browsers and values, with
+// sojourn.ErrUnavailable. The sessions that there are go on being used, messages
+// are sent, and what ends or has expired goes.
 //
 // Replicas are written to after the answer. When one takes over, by Sentinel or
 // in a cluster, what was answered in the last moments before may be lost: a

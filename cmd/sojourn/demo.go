@@ -113,11 +113,11 @@ func parseDemo(args []string) (*demoFlags, error) {
 func (f *demoFlags) setStore(store, db string) (err error) {
 	switch {
 	case db != "":
-		f.store = storeSpec{"sqlite", db}
+		f.store = storeSpec{engine: "sqlite", at: db}
 	case pickStore(store) != "":
 		f.store, err = parseStore(pickStore(store))
 	default:
-		f.store = storeSpec{"sqlite", "sojourn-demo.db"}
+		f.store = storeSpec{engine: "sqlite", at: "sojourn-demo.db"}
 	}
 	if f.accounts == "" {
 		f.accounts = "sojourn-demo-accounts.db"

@@ -64,7 +64,7 @@ func runServer(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) (
 		return err
 	}
 	defer listener.Close()
-	spec := storeSpec{c.Engine, c.At}
+	spec := storeSpec{engine: c.Engine, at: c.At}
 	log := logger(stderr)
 	store, err := spec.open(ctx, log)
 	if err != nil {
@@ -219,7 +219,7 @@ func (b *balancer) start(ctx context.Context, config serverConfig, none func()) 
 	return c, nil
 }
 
-// stop ends the servers and waits for them.
+// stop ends the servers and waits for them, all together ten seconds.
 func (b *balancer) stop() {
 	b.mu.Lock()
 	b.stopping = true
@@ -228,11 +228,12 @@ func (b *balancer) stop() {
 	for _, c := range children {
 		c.stdin.Close()
 	}
-	patience := time.After(10 * time.Second)
+	patience, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
 	for _, c := range children {
 		select {
 		case <-c.ended:
-		case <-patience:
+		case <-patience.Done():
 			c.cmd.Process.Kill()
 			<-c.ended
 		}

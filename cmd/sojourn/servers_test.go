@@ -17,10 +17,13 @@ import (
 	"testing"
 	"time"
 
+	lib "github.com/sojourn-go/sojourn"
 	"github.com/sojourn-go/sojourn/client"
 	"github.com/sojourn-go/sojourn/internal/demo"
 	"github.com/sojourn-go/sojourn/internal/demo/functions"
 	"github.com/sojourn-go/sojourn/internal/testserver"
+	"github.com/sojourn-go/sojourn/postgres"
+	"github.com/sojourn-go/sojourn/redis"
 )
 
 func init() {
@@ -130,8 +133,39 @@ func testThreeServers(t *testing.T, store string) {
 	}
 	d.answer(t, here, 4, 401)
 	d.stop(t, os.Interrupt)
+	d.wantGone(t)
+}
+
+func TestServersThatHangAreKilledAtTheEnd(t *testing.T) {
+	t.Parallel()
+	d := startDemo(t, "--addr", "127.0.0.1:0", "--servers", "3", "--store", testserver.Postgres(t))
+	signal := func(sig syscall.Signal) {
+		for _, pid := range d.servers() {
+			syscall.Kill(pid, sig)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	late := time.AfterFunc(patience, func() { signal(syscall.SIGKILL) })
+	d.stop(t, os.Interrupt)
+	if !late.Stop() {
+		t.Error("it waits for servers that do not end")
+	}
+	d.wantGone(t)
+}
+
+// servers are the processes that the demo named.
+func (d *running) servers() (pids []int) {
 	for _, m := range regexp.MustCompile(`process (\d+)`).FindAllStringSubmatch(d.said, -1) {
 		pid, _ := strconv.Atoi(m[1])
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// wantGone wants the servers to have ended.
+func (d *running) wantGone(t *testing.T) {
+	t.Helper()
+	for _, pid := range d.servers() {
 		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 			t.Errorf("the server in process %d is still there: %v", pid, err)
 		}
@@ -210,4 +244,34 @@ func TestBalancerPassesAddressesOn(t *testing.T) {
 		t.Errorf("a guesser who claims to come from everywhere is answered %d", last)
 	}
 	d.stop(t, os.Interrupt)
+}
+
+// Sites that share an engine are told apart by the schema or the prefix.
+func TestSessionsOfASiteByItsName(t *testing.T) {
+	t.Parallel()
+	inPostgres := testserver.Postgres(t)
+	inRedis := testserver.Redis(t, "--maxmemory-policy", "noeviction", "--appendonly", "yes").URL()
+	for store, open := range map[string]func() (lib.Store, error){
+		inPostgres: func() (lib.Store, error) { return postgres.Open(t.Context(), inPostgres, postgres.Schema("shop")) },
+		inRedis:    func() (lib.Store, error) { return redis.Open(t.Context(), inRedis, redis.Prefix("shop")) },
+	} {
+		s, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := lib.StoredSession{User: "ada", ID: "0123456789abcdefghijkl", OpenedAt: time.Now(), LastSeen: time.Now()}
+		shard := lib.ShardOf(n.User)
+		copy(n.Key[:], shard[:])
+		if _, err := s.CreateSession(t.Context(), n, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		done(t, []string{"sessions", "list", "ada", "--store", store}, "has no session")
+		done(t, []string{"sessions", "end", "--all", "ada", "--yes", "--store", store, "--name", "shop"}, "1 session of")
+		done(t, []string{"sessions", "count", "--json", "--store", store, "--name=shop"}, `"sessions": 0`)
+	}
+	wantFailure(t, []string{"sessions", "count", "--store", "sqlite:site.db", "--name", "shop"}, 2, "--name")
+	wantFailure(t, []string{"sessions", "count", "--store", inRedis, "--name", "a{b}"}, 1, "braces")
 }

@@ -38,6 +38,7 @@ Flags:
   --store where   sqlite:FILE, postgres://… or redis://… (or SOJOURN_STORE in
                   the environment, where no other user of the machine sees a
                   password)
+  --name name     the site's postgres.Schema or redis.Prefix, if it has one
   --json          print JSON
   --yes           do not ask before ending or purging; needed when standard
                   input is no terminal
@@ -61,9 +62,10 @@ type sessionsFlags struct {
 // arguments. It returns flag.ErrHelp when it asks for help.
 func parseSessions(args []string) (*sessionsFlags, error) {
 	var f sessionsFlags
-	var store string
+	var store, name string
 	set := newFlagSet("sessions")
 	set.StringVar(&store, "store", "", "")
+	set.StringVar(&name, "name", "", "")
 	set.BoolVar(&f.json, "json", false, "")
 	set.BoolVar(&f.yes, "yes", false, "")
 	set.BoolVar(&f.all, "all", false, "")
@@ -107,6 +109,10 @@ func parseSessions(args []string) (*sessionsFlags, error) {
 	if f.store.engine == "memory" {
 		return nil, usagef("--store memory: the sessions of another process's memory cannot be seen from here")
 	}
+	if name != "" && !f.store.shared() {
+		return nil, usagef("--name is for PostgreSQL and Redis: a file holds one site's sessions")
+	}
+	f.store.name = name
 	return &f, nil
 }
 

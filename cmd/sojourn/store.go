@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ const storeTimeout = 10 * time.Second
 type storeSpec struct {
 	engine string // "sqlite", "postgres", "redis" or "memory"
 	at     string // a file, or a URL with its password
+	name   string // postgres.Schema or redis.Prefix; "" is the default
 }
 
 const storeForms = "sqlite:FILE, postgres://…, redis://… or memory"
@@ -47,12 +49,12 @@ func parseStore(text string) (storeSpec, error) {
 		}
 	case "sqlite":
 		if file := strings.TrimPrefix(rest, "//"); file != "" {
-			return storeSpec{"sqlite", file}, nil
+			return storeSpec{engine: "sqlite", at: file}, nil
 		}
 	case "postgres", "postgresql":
-		return storeSpec{"postgres", text}, nil
+		return storeSpec{engine: "postgres", at: text}, nil
 	case "redis", "rediss":
-		return storeSpec{"redis", text}, nil
+		return storeSpec{engine: "redis", at: text}, nil
 	}
 	return storeSpec{}, usagef("--store has to be %s", storeForms)
 }
@@ -74,9 +76,11 @@ func (s storeSpec) open(ctx context.Context, log *slog.Logger) (sojourn.Store, e
 	case "sqlite":
 		return opened(sqlite.Open(s.at))
 	case "postgres":
-		return s.reached(opened(postgres.Open(ctx, s.at, postgres.Timeout(storeTimeout))))
+		name := postgres.Schema(cmp.Or(s.name, "sojourn"))
+		return s.reached(opened(postgres.Open(ctx, s.at, name, postgres.Timeout(storeTimeout))))
 	case "redis":
-		return s.reached(opened(redis.Open(ctx, s.at, redis.Timeout(storeTimeout), redis.Logger(log))))
+		name := redis.Prefix(cmp.Or(s.name, "sojourn"))
+		return s.reached(opened(redis.Open(ctx, s.at, name, redis.Timeout(storeTimeout), redis.Logger(log))))
 	default:
 		return nil, nil
 	}

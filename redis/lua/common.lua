@@ -11,6 +11,13 @@ local GRACE = 7 * 24 * 3600 * 1000
 
 local call = redis.call
 
+-- Has a full engine run the rest of a script. It refuses what may need memory
+-- until a script has written something that needs none: that key, one of c and
+-- q, is kept for ever anyway.
+local function insist(key)
+  call('PERSIST', key)
+end
+
 local micros
 -- Microseconds since 1970, the same throughout a script.
 local function clock()

@@ -24,6 +24,7 @@ for _, member in ipairs(tabs) do
   local length = struct.unpack('>I4', string.sub(member, 2, 5))
   drop(base, string.sub(member, 6, 5 + length), string.sub(member, 6 + length))
 end
+insist(KEYS[3])
 local first = call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 if first[1] then
   call('ZADD', KEYS[2], first[2], name)

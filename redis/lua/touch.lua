@@ -2,6 +2,7 @@
 -- follow one another. Returns the browsers that were seen later than known,
 -- each as key, subnet, last seen and deadline.
 local moved = {}
+insist(ARGV[1] .. 'c')
 for i = 1, #ARGV, 5 do
   local base, owner, tab, seen, deadline = unpack(ARGV, i, i + 4)
   seen, deadline = tonumber(seen), tonumber(deadline)

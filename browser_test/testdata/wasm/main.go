@@ -60,6 +60,10 @@ func main() {
 	same(c, "echo-user", protocol.UserID("ann"), is(protocol.UserID("ann")))
 	same(c, "echo-none", struct{}{}, is(struct{}{}))
 	same(c, "echo-bytes", []byte{0, 1, 0x7f, 0x80, 0xff}, list([]byte{0, 1, 0x7f, 0x80, 0xff}))
+	none := []byte("of before")
+	if err := c.CallRPC(ctx, "echo-bytes", nil, &none); err != nil || none != nil {
+		say("no bytes come back as " + string(none))
+	}
 	same(c, "echo-ints", []int{1, -2, 3}, list([]int{1, -2, 3}))
 	same(c, "echo-floats", []float64{1.5, -2}, list([]float64{1.5, -2}))
 	same(c, "echo-strings", []string{"", "x"}, list([]string{"", "x"}))
