@@ -41,6 +41,9 @@ func newSchema() postgres.Option {
 func open(t testing.TB, url string, opts ...postgres.Option) *postgres.Store {
 	t.Helper()
 	s, err := postgres.Open(t.Context(), url, append([]postgres.Option{postgres.Timeout(patience)}, opts...)...)
+	for began := time.Now(); errors.Is(err, sojourn.ErrUnavailable) && time.Since(began) < patience; { // it may have little time
+		s, err = postgres.Open(t.Context(), url, append([]postgres.Option{postgres.Timeout(patience)}, opts...)...)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

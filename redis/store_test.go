@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"testing"
 	"time"
 
@@ -59,6 +60,9 @@ func open(t testing.TB, url string, opts ...redis.Option) *redis.Store {
 func openPrefix(t testing.TB, url, prefix string, opts ...redis.Option) *redis.Store {
 	t.Helper()
 	s, err := redis.Open(t.Context(), url, append([]redis.Option{redis.Prefix(prefix), redis.Logger(nil), redis.Timeout(patience)}, opts...)...)
+	for began := time.Now(); errors.Is(err, sojourn.ErrUnavailable) && time.Since(began) < patience; { // it may have little time
+		s, err = redis.Open(t.Context(), url, append([]redis.Option{redis.Prefix(prefix), redis.Logger(nil), redis.Timeout(patience)}, opts...)...)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
