@@ -3,6 +3,7 @@ package sojourn_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -26,15 +27,20 @@ func (w *nullWriter) Header() http.Header         { return w.header }
 func (w *nullWriter) Write(p []byte) (int, error) { return len(p), nil }
 func (w *nullWriter) WriteHeader(int)             {}
 
-// cost is how often the handler allocates for one request.
+// cost is how often the handler allocates for one request: the least of some
+// measurements, since what a store does in the background is counted as well.
 func cost(h http.Handler, header http.Header) float64 {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header = header
 	w := &nullWriter{http.Header{}}
-	return testing.AllocsPerRun(2000, func() {
-		clear(w.header)
-		h.ServeHTTP(w, r)
-	})
+	least := math.Inf(1)
+	for range 5 {
+		least = min(least, testing.AllocsPerRun(500, func() {
+			clear(w.header)
+			h.ServeHTTP(w, r)
+		}))
+	}
+	return least
 }
 
 // These two are not parallel, so that nothing else is counted.

@@ -43,7 +43,7 @@ func init() {
 }
 
 // enginePatience is the timeout of stores, on machines that have much else to do.
-const enginePatience = 30 * time.Second
+const enginePatience = 2 * time.Minute
 
 // postgresForAll is one database for all tests.
 var postgresForAll struct {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/sojourn-go/sojourn"
+	"github.com/sojourn-go/sojourn/internal/testserver"
 	"github.com/sojourn-go/sojourn/sqlite"
 )
 
@@ -52,7 +53,7 @@ type process struct {
 }
 
 func newProcess(t *testing.T) *process {
-	p := &process{t: t, address: "127.0.0.1:0", file: filepath.Join(t.TempDir(), "sojourn.db")}
+	p := &process{t: t, address: testserver.Address(t), file: filepath.Join(t.TempDir(), "sojourn.db")}
 	p.start()
 	t.Cleanup(p.kill)
 	return p

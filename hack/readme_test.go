@@ -7,7 +7,6 @@ import (
 	"context"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sojourn-go/sojourn/internal/testserver"
 )
 
 // howRun says for each command in README.md and docs/ what runs it. A command
@@ -195,7 +196,7 @@ func TestREADMEProgramRunsFromAClone(t *testing.T) {
 	if !strings.Contains(programs[0], address) {
 		t.Fatalf("README's program does not listen on %s", address)
 	}
-	free := freeAddress(t)
+	free := testserver.Address(t)
 	hello := besideClone(t, mods[0], strings.Replace(programs[0], address, free, 1))
 	run(t, hello, "go", "mod", "tidy")
 	run(t, hello, "go", "vet", ".")
@@ -274,7 +275,7 @@ func TestDemoStartsAndStops(t *testing.T) {
 	}
 	dir := t.TempDir()
 	run(t, "..", "go", "build", "-o", filepath.Join(dir, "sojourn"), "./cmd/sojourn")
-	address := freeAddress(t)
+	address := testserver.Address(t)
 	demo := start(t, dir, "./sojourn", "demo", "--addr", address, "--db", filepath.Join(dir, "demo.db"))
 	status, body, header := get(t, "http://"+address+"/", "")
 	if status != http.StatusOK || !strings.Contains(body, "<html") || !strings.HasPrefix(header.Get("Content-Type"), "text/html") {
@@ -328,16 +329,6 @@ func read(t *testing.T, path string) string {
 func blocks(t *testing.T, language string) []string {
 	t.Helper()
 	return blocksOf(t, "../README.md", language)
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func run(t *testing.T, dir, name string, args ...string) {
@@ -405,7 +396,7 @@ func get(t *testing.T, url, cookie string) (status int, body string, header http
 		req.Header.Set("Cookie", cookie)
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
-			if tries == 600 {
+			if tries == 2400 {
 				t.Fatalf("nobody listens: %v", err)
 			}
 			time.Sleep(50 * time.Millisecond)

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,16 +74,25 @@ func changesOf(t testing.TB, store, other sojourn.Store) (heard <-chan sojourn.C
 	ctx, cancel := context.WithCancel(context.Background())
 	all, err := make(chan sojourn.Change, 1000), make(chan error, 1)
 	first, over := make(chan struct{}, 1000), make(chan struct{})
+	var hears atomic.Bool
 	go func() {
 		defer close(over)
-		err <- store.Changes(ctx, func(c sojourn.Change) {
-			switch {
-			case string(c.Message) == hello:
-				first <- struct{}{}
-			case c.Ended != nil || c.Message != nil: // else it has begun to hear
-				all <- c
+		for began := time.Now(); ; {
+			failed := store.Changes(ctx, func(c sojourn.Change) {
+				switch {
+				case string(c.Message) == hello:
+					hears.Store(true)
+					first <- struct{}{}
+				case c.Ended != nil || c.Message != nil: // else it has begun to hear
+					all <- c
+				}
+			})
+			// Until it hears, a slow machine may take longer than the store's timeout.
+			if hears.Load() || !errors.Is(failed, sojourn.ErrUnavailable) || time.Since(began) > patience {
+				err <- failed
+				return
 			}
-		})
+		}
 	}()
 	t.Cleanup(func() {
 		cancel()

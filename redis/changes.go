@@ -213,17 +213,12 @@ func (s *Store) ask(ctx context.Context, before *[parts]int64) (a asked) {
 	a.at, a.before = time.Now(), *before
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	keys := make([]string, parts)
-	for i, base := range s.bases {
-		keys[i] = base + "q"
-	}
-	answer, err := rueidis.MGet(s.client, ctx, keys)
+	answers, err := s.askAll(ctx)
 	if err != nil {
 		a.err = err
 		return a
 	}
-	for i, key := range keys {
-		m := answer[key]
+	for i, m := range answers {
 		if m.IsNil() {
 			continue
 		}
@@ -237,6 +232,32 @@ func (s *Store) ask(ctx context.Context, before *[parts]int64) (a asked) {
 		}
 	}
 	return a
+}
+
+// askAll is what each part answers: one command, or on a cluster one for each.
+func (s *Store) askAll(ctx context.Context) (answers []rueidis.RedisMessage, err error) {
+	if !s.cluster {
+		keys := make([]string, parts)
+		for i, base := range s.bases {
+			keys[i] = base + "q"
+		}
+		answers, err = s.do(ctx, s.client.B().Mget().Key(keys...).Build()).ToArray()
+		if err == nil && len(answers) != parts {
+			err = errRecord
+		}
+		return answers, err
+	}
+	commands := make(rueidis.Commands, parts)
+	for i, base := range s.bases {
+		commands[i] = s.client.B().Get().Key(base + "q").Build()
+	}
+	answers = make([]rueidis.RedisMessage, parts)
+	for i, result := range s.doAll(ctx, commands) {
+		if answers[i], err = result.ToMessage(); err != nil && !rueidis.IsRedisNil(err) {
+			return nil, err
+		}
+	}
+	return answers, nil
 }
 
 // lost reports whether the engine has forgotten messages that were heard: it

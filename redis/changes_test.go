@@ -112,7 +112,7 @@ func TestConnectionsThatDieSilentlyEndTheCertaintyWithinTheBound(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			p := newProxy(t, server.Addr())
-			s := open(t, p.url(), redis.MaxStaleness(bound), redis.Timeout(time.Second))
+			s := open(t, p.url(), redis.MaxStaleness(bound), redis.Timeout(3*time.Second))
 			h := hear(t, s)
 			awaitFresh(t, s)
 			if what == "cut" {

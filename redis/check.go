@@ -58,7 +58,7 @@ func checkNode(ctx context.Context, addr string, node rueidis.Client, o *options
 // checkSync looks how often the engine's file is synced, which only CONFIG GET
 // tells.
 func checkSync(ctx context.Context, node rueidis.Client, o *options) {
-	settings, err := node.Do(ctx, node.B().ConfigGet().Parameter("appendfsync").Build()).AsStrMap()
+	settings, err := node.Do(ctx, node.B().ConfigGet().Parameter("appendfsync").Build().Pin()).AsStrMap()
 	switch {
 	case err != nil:
 		o.logger.WarnContext(ctx, "redis: CONFIG GET is not answered: how much the engine may lose in a power cut is not known; "+
@@ -87,7 +87,7 @@ func checkVersion(addr, version string) error {
 
 // nodeInfo is what INFO says, by name.
 func nodeInfo(ctx context.Context, node rueidis.Client) (map[string]string, error) {
-	text, err := node.Do(ctx, node.B().Info().Section("server", "memory", "persistence").Build()).ToString()
+	text, err := node.Do(ctx, node.B().Info().Section("server", "memory", "persistence").Build().Pin()).ToString()
 	if err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ func TestWithoutTheEngineEverythingIsUnavailableAndResumesByItself(t *testing.T)
 		t.Run(away.name, func(t *testing.T) {
 			t.Parallel()
 			p := newProxy(t, server.Addr())
-			s := open(t, p.url(), redis.Timeout(300*time.Millisecond))
+			s := open(t, p.url(), redis.Timeout(time.Second))
 			n := newSession("ada")
 			awaitAnswer(t, s)
 			for {

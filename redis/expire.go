@@ -117,7 +117,7 @@ func (s *Store) due(ctx context.Context, until string) (due []bucket, err error)
 		for i, base := range s.bases {
 			commands[i] = s.client.B().Zrange().Key(base + "d").Min("-inf").Max(until).Byscore().Build()
 		}
-		for p, result := range s.client.DoMulti(ctx, commands...) {
+		for p, result := range s.doAll(ctx, commands) {
 			names, err := result.AsStrSlice()
 			if err != nil {
 				return err
@@ -150,7 +150,7 @@ func (s *Store) expired(ctx context.Context, now time.Time, max int) (runs []run
 			commands[i] = s.client.B().Zrange().Key(s.bases[b.part]+"e"+b.name).Min("-inf").Max(until).Byscore().Limit(0, limit).Build()
 		}
 		left := map[byte]int{'s': max, 'b': max, 't': max}
-		for i, result := range s.client.DoMulti(ctx, commands...) {
+		for i, result := range s.doAll(ctx, commands) {
 			members, err := result.AsStrSlice()
 			if err != nil {
 				return err

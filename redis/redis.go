@@ -149,7 +149,7 @@ func (s *Store) Count(ctx context.Context) (n sojourn.Counts, err error) {
 		for i, base := range s.bases {
 			commands[i] = s.client.B().Hmget().Key(base+"c").Field("s", "b", "v").Build()
 		}
-		for _, result := range s.client.DoMulti(ctx, commands...) {
+		for _, result := range s.doAll(ctx, commands) {
 			counts, err := result.ToArray()
 			if err != nil {
 				return err
@@ -194,6 +194,22 @@ func (s *Store) write(ctx context.Context, doing string, f func(ctx context.Cont
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
 	return s.explain(doing, f(limited))
+}
+
+// do sends a command and waits for its answer.
+//
+// A connection that breaks may still be about to send a command when the client
+// has had its answer from another one: no command may be used again.
+func (s *Store) do(ctx context.Context, command rueidis.Completed) rueidis.RedisResult {
+	return s.client.Do(ctx, command.Pin())
+}
+
+// doAll is do for many commands at once.
+func (s *Store) doAll(ctx context.Context, commands rueidis.Commands) []rueidis.RedisResult {
+	for i := range commands {
+		commands[i] = commands[i].Pin()
+	}
+	return s.client.DoMulti(ctx, commands...)
 }
 
 func (s *Store) ready(ctx context.Context) error {

@@ -65,9 +65,9 @@ type run struct {
 
 // exec runs a script once.
 func (s *Store) exec(ctx context.Context, sc *script, keys []string, args ...string) rueidis.RedisResult {
-	result := s.client.Do(ctx, sc.command(s.client, keys, args, false))
+	result := s.do(ctx, sc.command(s.client, keys, args, false))
 	if noScript(result) {
-		result = s.client.Do(ctx, sc.command(s.client, keys, args, true))
+		result = s.do(ctx, sc.command(s.client, keys, args, true))
 	}
 	return result
 }
@@ -81,7 +81,7 @@ func (s *Store) execAll(ctx context.Context, sc *script, runs []run) []rueidis.R
 	for i, r := range runs {
 		commands[i] = sc.command(s.client, r.keys, r.args, false)
 	}
-	results := s.client.DoMulti(ctx, commands...)
+	results := s.doAll(ctx, commands)
 	for i, r := range runs {
 		if noScript(results[i]) {
 			results[i] = s.exec(ctx, sc, r.keys, r.args...)

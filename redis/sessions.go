@@ -45,7 +45,7 @@ func (s *Store) Session(ctx context.Context, key sojourn.Key) (found sojourn.Sto
 
 // get reads a record, or returns sojourn.ErrNotFound.
 func (s *Store) get(ctx context.Context, part int, name string) (string, error) {
-	record, err := s.client.Do(ctx, s.client.B().Get().Key(s.bases[part]+name).Build()).ToString()
+	record, err := s.do(ctx, s.client.B().Get().Key(s.bases[part]+name).Build()).ToString()
 	if rueidis.IsRedisNil(err) {
 		return "", sojourn.ErrNotFound
 	}

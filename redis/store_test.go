@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func pairOf(url string) func(t *testing.T) (a, b sojourn.Store) {
 
 // patience is the timeout of stores whose timeout is not what is tested, on
 // machines that have much else to do.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // open opens a store under a prefix of its own.
 func open(t testing.TB, url string, opts ...redis.Option) *redis.Store {
@@ -59,6 +60,9 @@ func open(t testing.TB, url string, opts ...redis.Option) *redis.Store {
 func openPrefix(t testing.TB, url, prefix string, opts ...redis.Option) *redis.Store {
 	t.Helper()
 	s, err := redis.Open(t.Context(), url, append([]redis.Option{redis.Prefix(prefix), redis.Logger(nil), redis.Timeout(patience)}, opts...)...)
+	for began := time.Now(); errors.Is(err, sojourn.ErrUnavailable) && time.Since(began) < patience; { // it may have little time
+		s, err = redis.Open(t.Context(), url, append([]redis.Option{redis.Prefix(prefix), redis.Logger(nil), redis.Timeout(patience)}, opts...)...)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

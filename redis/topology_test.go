@@ -13,8 +13,8 @@ import (
 
 func TestAReplicaTakesOverWhenTheEngineDies(t *testing.T) {
 	t.Parallel()
-	url, master, replica := testserver.RedisSentinel(t)
-	s := open(t, url, redis.MaxStaleness(bound), redis.Timeout(time.Second))
+	url, master, replica, takeOver := testserver.RedisSentinel(t)
+	s := open(t, url, redis.MaxStaleness(bound), redis.Timeout(5*time.Second))
 	kept, gone := newSession("ada"), newSession("ada")
 	create(t, s, kept, gone)
 	if _, _, err := s.EndSession(t.Context(), gone.Key, sojourn.EndRevoked); err != nil {
@@ -28,6 +28,7 @@ func TestAReplicaTakesOverWhenTheEngineDies(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	master.Kill()
+	takeOver()
 	h.wantError(t)
 	await(t, "the replica to take over", func() bool {
 		_, err := s.CreateSession(t.Context(), newSession("bob"), 0)
@@ -49,7 +50,7 @@ func TestAReplicaTakesOverWhenTheEngineDies(t *testing.T) {
 func TestAClusterWithoutANodeIsUnavailableAndResumesByItself(t *testing.T) {
 	t.Parallel()
 	nodes := testserver.NewRedisCluster(t, "--appendonly", "yes")
-	s := open(t, nodes[0].URL(), redis.Timeout(time.Second))
+	s := open(t, nodes[0].URL(), redis.Timeout(5*time.Second))
 	users := map[string]sojourn.StoredSession{}
 	for _, user := range []string{"ada", "bob", "eve", "joe", "kim", "lea", "max", "sue", "tom", "zoe"} {
 		users[user] = newSession(sojourn.UserID(user))

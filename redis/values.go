@@ -13,7 +13,7 @@ import (
 func (s *Store) Value(ctx context.Context, key sojourn.ValueKey) (v sojourn.StoredValue, err error) {
 	hash := s.bases[part(key.Owner.Shard())] + "v" + ownerName(key.Owner)
 	err = s.read(ctx, "reading a value", func(ctx context.Context) error {
-		text, err := s.client.Do(ctx, s.client.B().Hget().Key(hash).Field(fieldStart(key.Tab)+key.Name).Build()).AsBytes()
+		text, err := s.do(ctx, s.client.B().Hget().Key(hash).Field(fieldStart(key.Tab)+key.Name).Build()).AsBytes()
 		switch {
 		case rueidis.IsRedisNil(err):
 			return nil
@@ -90,7 +90,7 @@ func (s *Store) guarded(ctx context.Context, doing string, session sojourn.Key, 
 	}
 	return s.write(ctx, doing, func(ctx context.Context) error {
 		if guard != "" && s.cluster && partOfKey(session) != part {
-			n, err := s.client.Do(ctx, s.client.B().Exists().Key(guard).Build()).AsInt64()
+			n, err := s.do(ctx, s.client.B().Exists().Key(guard).Build()).AsInt64()
 			if err != nil {
 				return err
 			}
@@ -114,7 +114,7 @@ func guarding(keys []string, guard string) []string {
 func (s *Store) Tabs(ctx context.Context, owner sojourn.Owner) (tabs []sojourn.StoredTab, err error) {
 	key := s.bases[part(owner.Shard())] + "t" + ownerName(owner)
 	err = s.read(ctx, "listing tabs", func(ctx context.Context) error {
-		scores, err := s.client.Do(ctx, s.client.B().Zrange().Key(key).Min("0").Max("-1").Withscores().Build()).AsZScores()
+		scores, err := s.do(ctx, s.client.B().Zrange().Key(key).Min("0").Max("-1").Withscores().Build()).AsZScores()
 		if rueidis.IsRedisNil(err) {
 			return nil
 		}

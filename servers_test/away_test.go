@@ -48,7 +48,7 @@ func TestEngineAway(t *testing.T) {
 				a, err := servers[0].send(http.MethodPost, "/connect", of("ada"), c)
 				return err == nil && a.status == http.StatusOK && servers[0].wait(c) == "ada" && servers[1].wait(c) == "ada"
 			})
-			servers[0].do(http.MethodPost, "/set", url.Values{"value": {"7"}}, c)
+			servers[0].insist(http.MethodPost, "/set", url.Values{"value": {"7"}}, c)
 			tabs := []*openTab{openTabOn(servers[0], c, "ada"), openTabOn(servers[1], c, "ada")}
 			way.away()
 			var wg sync.WaitGroup
@@ -65,18 +65,26 @@ func TestEngineAway(t *testing.T) {
 						given = cookies{}
 					}
 					wg.Go(func() {
-						with, began := given, time.Now()
-						a, err := s.send(q.method, q.path, url.Values{"value": {q.value}, "user": {"bob"}}, &with)
-						took := time.Since(began)
-						if err != nil || a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
-							t.Errorf("%s, server %d: %s was answered with %d %q, Retry-After %q, %v",
-								way.name, i, q.path, a.status, a.body, a.header.Get("Retry-After"), err)
+						// Connect asks several times. A machine that has much else to do
+						// may hold up an answer, but not each time.
+						const inTime, tries = 3*timeout + 3*time.Second, 5
+						took := 2 * inTime
+						for range tries {
+							if took <= inTime {
+								break
+							}
+							with, began := given, time.Now()
+							a, err := s.send(q.method, q.path, url.Values{"value": {q.value}, "user": {"bob"}}, &with)
+							took = time.Since(began)
+							if err != nil || a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+								t.Errorf("%s, server %d: %s was answered with %d %q, Retry-After %q, %v",
+									way.name, i, q.path, a.status, a.body, a.header.Get("Retry-After"), err)
+							}
+							if with.session != given.session {
+								t.Errorf("%s, server %d: the answer to %s changes the session's cookie", way.name, i, q.path)
+							}
 						}
-						if with.session != given.session {
-							t.Errorf("%s, server %d: the answer to %s changes the session's cookie", way.name, i, q.path)
-						}
-						// Connect asks several times; this machine may be slow.
-						if took > 3*timeout+3*time.Second {
+						if took > inTime {
 							t.Errorf("%s, server %d: the answer to %s took %v, with a timeout of %v", way.name, i, q.path, took, timeout)
 						}
 					})
@@ -101,7 +109,7 @@ func TestEngineAway(t *testing.T) {
 				}
 			}
 			// The writes may have taken effect or not, and nothing else.
-			if v := servers[1].do(http.MethodGet, "/get", nil, c); v != "7" && v != "8" {
+			if v := servers[1].insist(http.MethodGet, "/get", nil, c); v != "7" && v != "8" {
 				t.Errorf("%s: the value is %s", way.name, v)
 			}
 			// The same live connections hear what happens.

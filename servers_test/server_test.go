@@ -197,6 +197,31 @@ func (s *server) do(method, path string, form url.Values, c *cookies) string {
 	return a.body
 }
 
+// insist is do for a request to a server whose engine may still be away, or too
+// slow for its timeout: it is sent until it is answered with one of these, or
+// with 200.
+func (s *server) insist(method, path string, form url.Values, c *cookies, or ...int) (body string) {
+	s.t.Helper()
+	await(s.t, "an answer to "+path, func() bool {
+		a, err := s.send(method, path, form, c)
+		body = a.body
+		return err == nil && (a.status == http.StatusOK || slices.Contains(or, a.status))
+	})
+	return body
+}
+
+// insistOnConnecting is connect as insist is do.
+func (s *server) insistOnConnecting(user string) *cookies {
+	s.t.Helper()
+	c := new(cookies)
+	await(s.t, "a session", func() bool {
+		*c = cookies{}
+		a, err := s.send(http.MethodPost, "/connect", of(user), c)
+		return err == nil && a.status == http.StatusOK && c.session != ""
+	})
+	return c
+}
+
 // connect connects a user in a new browser.
 func (s *server) connect(user string) *cookies {
 	s.t.Helper()

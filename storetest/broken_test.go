@@ -84,7 +84,7 @@ func TestABrokenStoreFails(t *testing.T) {
 	for how, quoted := range ways {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestBroken$",
 				"-rapid.nofailfile", "-rapid.shrinktime=0s", "-rapid.checks=20")

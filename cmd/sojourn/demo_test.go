@@ -24,6 +24,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sojourn-go/sojourn/internal/testserver"
 )
 
 // running is a demo that serves.
@@ -140,7 +142,8 @@ func fetched(t *testing.T) func(*http.Response, error) *http.Response {
 func TestDemoStopsCleanlyAndRemembersWhoIsHere(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "here.db")
-	d := startDemo(t, "--addr", "127.0.0.1:0", "--db", db)
+	address := testserver.Address(t) // nobody takes it between the two
+	d := startDemo(t, "--addr", address, "--db", db)
 	for _, text := range []string{"ada", "demo-ada", "admin", "bob", "eve", "banned", db, "Insecure", "Plain HTTP"} {
 		if !strings.Contains(d.said, text) {
 			t.Errorf("it does not say %q:\n%s", text, d.said)
@@ -152,7 +155,7 @@ func TestDemoStopsCleanlyAndRemembersWhoIsHere(t *testing.T) {
 	}
 	d.stop(t, os.Interrupt)
 
-	again := startDemo(t, "--addr", strings.TrimPrefix(d.URL, "http://"), "--db", db)
+	again := startDemo(t, "--addr", address, "--db", db)
 	if resp := fetched(t)(c.Get(again.URL + "/sessions")); resp.StatusCode != 200 {
 		t.Errorf("after a restart the session's page is answered %d", resp.StatusCode)
 	}

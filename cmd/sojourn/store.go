@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -22,6 +23,11 @@ import (
 // storeEnv holds the store when no flag names one: unlike a command line,
 // other users of the machine cannot read it.
 const storeEnv = "SOJOURN_STORE"
+
+// storeTimeout bounds operations of engines that are reached over a network:
+// also where much else goes on, opening takes not as long. People rather wait
+// than be told that their engine is unavailable.
+const storeTimeout = 10 * time.Second
 
 // storeSpec is where sessions are kept, as --store says it.
 type storeSpec struct {
@@ -71,10 +77,10 @@ func (s storeSpec) open(ctx context.Context, log *slog.Logger) (sojourn.Store, e
 		return opened(sqlite.Open(s.at))
 	case "postgres":
 		name := postgres.Schema(cmp.Or(s.name, "sojourn"))
-		return s.reached(opened(postgres.Open(ctx, s.at, name)))
+		return s.reached(opened(postgres.Open(ctx, s.at, name, postgres.Timeout(storeTimeout))))
 	case "redis":
 		name := redis.Prefix(cmp.Or(s.name, "sojourn"))
-		return s.reached(opened(redis.Open(ctx, s.at, name, redis.Logger(log))))
+		return s.reached(opened(redis.Open(ctx, s.at, name, redis.Timeout(storeTimeout), redis.Logger(log))))
 	default:
 		return nil, nil
 	}

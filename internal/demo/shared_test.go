@@ -26,7 +26,7 @@ func TestThreeServersInABrowser(t *testing.T) {
 	store, accounts := testserver.Postgres(t), filepath.Join(t.TempDir(), "accounts.db")
 	var apps []*demo.App
 	for i := range 3 {
-		s, err := postgres.Open(t.Context(), store)
+		s, err := postgres.Open(t.Context(), store, postgres.Timeout(patience))
 		if err != nil {
 			t.Fatal(err)
 		}

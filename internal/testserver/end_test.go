@@ -80,7 +80,7 @@ func TestServersEndWithTheirProgram(t *testing.T) {
 						delete(pids, pid)
 					}
 				}
-				if time.Since(began) > postgresPatience {
+				if time.Since(began) > patience {
 					t.Fatalf("the servers %v are there still", pids)
 				}
 			}

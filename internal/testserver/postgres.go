@@ -40,7 +40,7 @@ func Postgres(t testing.TB) (url string) {
 		sharedPostgres.server = p
 	}
 	name := fmt.Sprintf("test%d", sharedPostgres.databases.Add(1))
-	ctx, cancel := context.WithTimeout(context.Background(), postgresPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := pgx.Connect(ctx, sharedPostgres.server.URL())
 	if err != nil {
@@ -72,14 +72,12 @@ var sharedPostgres struct {
 	databases atomic.Int64
 }
 
-// postgresPatience is for machines that have much else to do.
-const postgresPatience = 2 * time.Minute
-
 // PostgresServer is a private PostgreSQL server of one test.
 type PostgresServer struct {
 	bin, dir string
 	as       *syscall.Credential // nil: as who runs the tests
 	port     int
+	release  func() error // the port, for others
 	password string
 	settings []string
 
@@ -147,7 +145,7 @@ func (p *PostgresServer) Kill() error {
 	}
 	// The next server does not start while one of them has the shared memory.
 	for began := time.Now(); slices.ContainsFunc(all, func(child int) bool { return !gone(child) }); time.Sleep(time.Millisecond) {
-		if time.Since(began) > postgresPatience {
+		if time.Since(began) > patience {
 			return errors.New("testserver: the processes of PostgreSQL do not end")
 		}
 	}
@@ -168,15 +166,13 @@ func newPostgres(t testing.TB, bin string, settings ...string) (*PostgresServer,
 		return nil, errors.Join(err, p.remove())
 	}
 	var err error
-	for range 5 { // somebody else may take the port meanwhile
-		if p.port, err = freePort(); err != nil {
-			break
-		}
-		if err = p.Start(); err == nil {
-			return p, nil
-		}
+	if p.port, p.release, err = reservePort(); err == nil {
+		err = p.Start()
 	}
-	return nil, errors.Join(err, p.remove())
+	if err != nil {
+		return nil, errors.Join(err, p.remove())
+	}
+	return p, nil
 }
 
 // create makes the server's directory.
@@ -235,7 +231,7 @@ func (p *PostgresServer) answers() error {
 	p.mu.Lock()
 	exited := p.exited
 	p.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), postgresPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
 		c, err := pgx.Connect(ctx, p.URL())
@@ -273,7 +269,7 @@ func (p *PostgresServer) wait() error {
 	p.mu.Unlock()
 	select {
 	case <-exited:
-	case <-time.After(postgresPatience):
+	case <-time.After(patience):
 		return errors.New("testserver: PostgreSQL does not end")
 	}
 	p.mu.Lock()
@@ -293,6 +289,9 @@ func (p *PostgresServer) remove() error {
 	}
 	if p.dir != "" {
 		err = errors.Join(err, os.RemoveAll(p.dir))
+	}
+	if p.release != nil {
+		err = errors.Join(err, p.release())
 	}
 	return err
 }

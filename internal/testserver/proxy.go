@@ -17,6 +17,7 @@ type Proxy struct {
 
 	mu    sync.Mutex
 	held  [2]chan struct{} // by direction: not nil while nothing gets through; closed when it does again
+	back  [2]int           // by direction: how many connections have something that is held back
 	conns map[net.Conn]struct{}
 	over  bool
 	wg    sync.WaitGroup
@@ -58,6 +59,13 @@ func (p *Proxy) Release() {
 			p.held[i] = nil
 		}
 	}
+}
+
+// HoldsBack reports whether something that a client sent is held back.
+func (p *Proxy) HoldsBack() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.back[requests] > 0
 }
 
 // Delay makes everything take d longer, in each direction.
@@ -125,6 +133,16 @@ func (p *Proxy) accept(sent func(net.Conn, []byte)) {
 	}
 }
 
+// holdBack counts a connection that has n bytes which are held back.
+func (p *Proxy) holdBack(d direction, n, by int) {
+	if n == 0 { // it has ended
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.back[d] += by
+}
+
 // add remembers connections to close; it is false when there are to be none.
 func (p *Proxy) add(conns ...net.Conn) bool {
 	p.mu.Lock()
@@ -155,7 +173,9 @@ func (p *Proxy) copy(d direction, to, from net.Conn, seen func([]byte)) {
 		p.mu.Unlock()
 		time.Sleep(time.Duration(p.delay.Load()))
 		if held != nil {
+			p.holdBack(d, n, 1)
 			<-held
+			p.holdBack(d, n, -1)
 		}
 		if n > 0 {
 			seen(buf[:n])

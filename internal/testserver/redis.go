@@ -42,11 +42,7 @@ func Redis(t testing.TB, args ...string) *RedisServer {
 
 func newRedis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &RedisServer{t: t, binary: redisBinary(t), port: port, dir: t.TempDir(), args: args}
+	s := &RedisServer{t: t, binary: redisBinary(t), port: testPort(t), dir: t.TempDir(), args: args}
 	t.Cleanup(s.Kill)
 	return s
 }
@@ -107,12 +103,12 @@ func (s *RedisServer) end(signal os.Signal) {
 // Command sends one command, of words without spaces, and returns the answer
 // as the protocol has it: an error if the server answers with one.
 func (s *RedisServer) Command(words ...string) (string, error) {
-	c, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+	c, err := net.DialTimeout("tcp", s.Addr(), patience)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := fmt.Fprintf(c, "%s\r\n", strings.Join(words, " ")); err != nil {
 		return "", err
 	}
@@ -140,7 +136,7 @@ func (s *RedisServer) Command(words ...string) (string, error) {
 func (s *RedisServer) await(what string, try func() error) {
 	s.t.Helper()
 	var err error
-	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(10 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
 		if err = try(); err == nil {
 			return
 		}
@@ -163,12 +159,11 @@ func NewRedisCluster(t testing.TB, args ...string) []*RedisServer {
 	const slots = 16384
 	nodes := make([]*RedisServer, 3)
 	for i := range nodes {
-		bus, err := freePort()
-		if err != nil {
-			t.Fatal(err)
-		}
+		bus := testPort(t)
 		n := newRedis(t, append([]string{
-			"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(bus), "--cluster-node-timeout", "5000",
+			"--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(bus),
+			// On a slow machine a node is not to be taken for one that has failed.
+			"--cluster-node-timeout", strconv.FormatInt(patience.Milliseconds(), 10),
 		}, args...)...)
 		n.Start()
 		n.do("CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
@@ -190,13 +185,17 @@ func NewRedisCluster(t testing.TB, args ...string) []*RedisServer {
 	return nodes
 }
 
-// RedisSentinel starts a server, a replica of it and a sentinel that makes the
-// replica the server when the server is away for half a second. Its url names
+// RedisSentinel starts a server, a replica of it and a sentinel. After takeOver
+// the sentinel makes the replica the server if the server is away for half a
+// second; before, it is not to do so because the machine is slow. Its url names
 // the sentinel.
-func RedisSentinel(t testing.TB) (url string, master, replica *RedisServer) {
+func RedisSentinel(t testing.TB) (url string, master, replica *RedisServer, takeOver func()) {
 	t.Helper()
 	sentinel, master, replica := newRedisSentinel(t)
-	return sentinel.URL() + "?master_set=site", master, replica
+	return sentinel.URL() + "?master_set=site", master, replica, func() {
+		t.Helper()
+		sentinel.do("SENTINEL", "SET", "site", "down-after-milliseconds", "500")
+	}
 }
 
 func newRedisSentinel(t testing.TB) (sentinel, master, replica *RedisServer) {
@@ -212,7 +211,10 @@ func newRedisSentinel(t testing.TB) (sentinel, master, replica *RedisServer) {
 	})
 	sentinel = newRedis(t)
 	file := filepath.Join(sentinel.dir, "sentinel.conf")
-	conf := fmt.Sprintf("sentinel monitor site 127.0.0.1 %d 1\nsentinel down-after-milliseconds site 500\n", master.port)
+	conf := fmt.Sprintf("sentinel monitor site 127.0.0.1 %d 1\n"+
+		"sentinel down-after-milliseconds site %d\n"+
+		"sentinel failover-timeout site 3000\n", // it tries again after twice that
+		master.port, patience.Milliseconds())
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
