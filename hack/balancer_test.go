@@ -34,7 +34,7 @@ func TestServersBehindABalancerOfOnesOwn(t *testing.T) {
 		if !ok {
 			continue
 		}
-		address := freeAddress(t)
+		address := testserver.Address(t)
 		flags = regexp.MustCompile(`127\.0\.0\.1:808\d`).ReplaceAllString("--name "+flags, address)
 		start(t, dir, "./sojourn", append([]string{"demo", "--wasm=false"}, strings.Fields(flags)...)...)
 		get(t, "http://"+address+"/", "") // it listens
