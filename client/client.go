@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/sojourn-go/sojourn/internal/rpcname"
 	"github.com/sojourn-go/sojourn/protocol"
 )
 
@@ -103,7 +104,7 @@ func (c *Client) OnEvent(event string, f func(data []byte)) { c.e.onEvent(event,
 // ErrPermissionDenied, any other by the code of a *protocol.Error. When ctx is
 // done it returns its error, and the function may have run all the same.
 func (c *Client) CallRPC(ctx context.Context, name string, in, out any) error {
-	if !validName(name) {
+	if !rpcname.Valid(name) {
 		return &protocol.Error{Code: protocol.CodeNotFound, Message: "sojourn: " + name + " cannot be the name of a function"}
 	}
 	body, err := marshal(in)
@@ -115,18 +116,6 @@ func (c *Client) CallRPC(ctx context.Context, name string, in, out any) error {
 		return failed("calling "+name, err)
 	}
 	return failed("the answer of "+name, unmarshal(answer, out))
-}
-
-// validName reports whether rpc.Define could have this name.
-func validName(name string) bool {
-	for i := range len(name) {
-		c := name[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-			c == '-' || c == '_' || c == '~' || c == '.') {
-			return false
-		}
-	}
-	return name != "" && name != "." && name != ".."
 }
 
 // noJSON is the error of an answer that no sojourn gave: of a proxy, perhaps,

@@ -110,10 +110,10 @@ func (p *page) post(ctx context.Context, path string, body []byte) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	answer, err := awaited(ctx, p.js.Call("fetch", p.path+path, map[string]any{
-		"method": "POST", "body": string(body), "credentials": "include", "signal": abort.Get("signal"),
-		"headers": map[string]any{"Content-Type": "application/json"},
-	}), abort)
+	request := object(`{"method":"POST","credentials":"include","headers":{"Content-Type":"application/json"}}`)
+	request.Set("body", string(body))
+	request.Set("signal", abort.Get("signal"))
+	answer, err := awaited(ctx, p.js.Call("fetch", p.path+path, request), abort)
 	if err != nil {
 		return nil, err
 	}
@@ -152,9 +152,14 @@ func (p *page) leave(ctx context.Context, path string, keepUserIndependent bool)
 	if path != method {
 		method = "disconnectAll"
 	}
-	_, err = awaited(ctx, p.js.Call(method, map[string]any{"keepUserIndependent": keepUserIndependent}), js.Null())
+	options := object("{}")
+	options.Set("keepUserIndependent", keepUserIndependent)
+	_, err = awaited(ctx, p.js.Call(method, options), js.Null())
 	return failed("calling "+path, err)
 }
+
+// object is made from JSON: map literals would make programs larger.
+func object(json string) js.Value { return global.Get("JSON").Call("parse", json) }
 
 // close leaves client.js to the page.
 func (p *page) close() { p.calls.close() }

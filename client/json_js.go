@@ -61,13 +61,13 @@ func toJS(v any) (any, error) {
 	case struct{}:
 		return map[string]any{}, nil
 	case []int:
-		return list(v)
+		return list(len(v), func(i int) any { return v[i] })
 	case []float64:
-		return list(v)
+		return list(len(v), func(i int) any { return v[i] })
 	case []string:
-		return list(v)
+		return list(len(v), func(i int) any { return v[i] })
 	case []any:
-		return list(v)
+		return list(len(v), func(i int) any { return v[i] })
 	case map[string]string:
 		return dict(v)
 	case map[string]any:
@@ -82,11 +82,11 @@ func toJS(v any) (any, error) {
 // isExact reports whether a whole number is one that JavaScript keeps.
 func isExact(f float64) bool { return f > -1<<53 && f < 1<<53 }
 
-func list[T any](from []T) (any, error) {
-	to := make([]any, len(from))
-	for i := range from {
+func list(n int, at func(i int) any) (any, error) {
+	to := make([]any, n)
+	for i := range to {
 		var err error
-		if to[i], err = toJS(from[i]); err != nil {
+		if to[i], err = toJS(at(i)); err != nil {
 			return nil, err
 		}
 	}
@@ -139,10 +139,9 @@ func fromJS(out any, v js.Value) (err error) {
 		if v.IsNull() {
 			return nil
 		}
-		binary := []rune(global.Call("atob", text(v)).String())
-		*out = make([]byte, len(binary))
-		for i, r := range binary {
-			(*out)[i] = byte(r)
+		*out = []byte{}
+		for _, r := range global.Call("atob", text(v)).String() {
+			*out = append(*out, byte(r))
 		}
 	case *struct{}:
 	case *any:

@@ -3,7 +3,11 @@
 // to each other; it depends on neither.
 package rpc
 
-import "context"
+import (
+	"context"
+
+	"github.com/sojourn-go/sojourn/internal/rpcname"
+)
 
 // Func is a function of the server: it takes an In and answers an Out, both as
 // JSON. sojourn.HandleRPC offers it, Call calls it.
@@ -12,16 +16,8 @@ type Func[In, Out any] struct{ name string }
 // Define names a function: a path segment of letters, digits and - _ . ~ that
 // is the same on both sides. It panics on any other name.
 func Define[In, Out any](name string) Func[In, Out] {
-	for i := range len(name) {
-		c := name[i]
-		ok := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-			c == '-' || c == '_' || c == '~' || c == '.'
-		if !ok {
-			panic("rpc: the name " + name + " has a character that is not a letter, a digit or one of - _ . ~")
-		}
-	}
-	if name == "" || name == "." || name == ".." {
-		panic("rpc: a function needs a name, and . and .. are none")
+	if !rpcname.Valid(name) {
+		panic(`rpc: "` + name + `" is no name of a function: it takes letters, digits and - _ . ~, and . and .. are none`)
 	}
 	return Func[In, Out]{name}
 }

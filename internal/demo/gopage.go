@@ -60,9 +60,10 @@ func buildGoPage(ctx context.Context, dir string) error {
 		return err
 	}
 	program := filepath.Join(dir, goProgram)
-	// Without inlining the program is smaller, and without what makes the
-	// runtime fast on large machines. Another version of Go may not know that.
-	build := []string{"build", "-trimpath", "-gcflags=all=-l", "-ldflags=-s -w -buildid=", "-o", program + ".new", "."}
+	// Without inlining the program is smaller, but for one package, and without
+	// what makes the runtime fast on large machines. Another version of Go may
+	// not know that.
+	build := []string{"build", "-trimpath", "-gcflags=all=-l", "-gcflags=internal/strconv=", "-ldflags=-s -w -buildid=", "-o", program + ".new", "."}
 	if _, err := goCommand(ctx, source, build, "GOEXPERIMENT="+smallRuntime); err != nil {
 		if _, err := goCommand(ctx, source, build); err != nil {
 			return err
