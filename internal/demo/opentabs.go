@@ -45,6 +45,7 @@ type boardRow struct {
 
 const (
 	tabsSettle = 250 * time.Millisecond // a page that gives way to the next closes and opens one
+	tabsAgain  = 8                      // for half a minute, a slow machine's
 	boardEvery = 4 * time.Second        // a server renews its row
 	boardStale = 10 * time.Second       // one that did not has died
 )
@@ -140,7 +141,7 @@ func (o *openTabs) keepCounting(ctx context.Context) {
 	defer close(o.stopped)
 	tick := time.NewTicker(boardEvery)
 	defer tick.Stop()
-	again := false // a tab that was slow to open has not heard of it
+	again := 0 // how often it is said again: a tab that was slow to open has not heard of it
 	for {
 		told := false
 		select {
@@ -155,9 +156,9 @@ func (o *openTabs) keepCounting(ctx context.Context) {
 				continue
 			case <-time.After(tabsSettle):
 			}
-			told, again = true, true
+			told, again = true, tabsAgain
 		case <-tick.C:
-			told, again = again, false
+			told, again = again > 0, max(again-1, 0)
 		}
 		if err := o.look(ctx, told); err != nil && ctx.Err() == nil {
 			o.log.LogAttrs(ctx, slog.LevelWarn, "open tabs not counted", slog.Any("error", err))
