@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +74,34 @@ func TestCookiesSurviveAHeaderThatIsReplaced(t *testing.T) {
 		t.Error("the handler's own cookie is lost")
 	}
 	a.is(b, "anna")
+}
+
+// Who rewrites the cookies of a response gets what was rewritten, and only that.
+func TestCookiesThatAHandlerRewritesStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	a := newApp(t, memoryKind)
+	w := httptest.NewRecorder()
+	a.site.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.must(a.site.Connect(r.Context(), "anna"))
+		lines := w.Header()["Set-Cookie"]
+		for i := range lines {
+			lines[i] += "; Partitioned"
+		}
+		w.WriteHeader(http.StatusOK)
+	})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	for name, n := range map[string]int{sessionCookie: 1, browserCookie: 1} {
+		for _, line := range w.Header()["Set-Cookie"] {
+			if strings.HasPrefix(line, name+"=") && strings.HasSuffix(line, "; Partitioned") {
+				n--
+			}
+		}
+		if n != 0 {
+			t.Errorf("%s: the response's cookies are %q", name, w.Header()["Set-Cookie"])
+		}
+	}
+	if n := len(w.Header()["Set-Cookie"]); n != 2 {
+		t.Errorf("the response has %d cookies, want 2", n)
+	}
 }
 
 // An error is answered whole, whatever header the handler had set for what it

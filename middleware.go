@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -101,14 +100,15 @@ func (w *writer) putCookie(h http.Header, c *http.Cookie) {
 }
 
 // restore puts our cookies back if a handler's own were copied over them, as by
-// http.TimeoutHandler. Who deletes all cookies means it. w.mu is held.
+// http.TimeoutHandler. Who deletes all cookies means it, and who changes one of
+// ours. w.mu is held.
 func (w *writer) restore(h http.Header) {
 	lines := h["Set-Cookie"]
 	if len(lines) == 0 {
 		return
 	}
 	for _, line := range w.cookies["Set-Cookie"] {
-		if !slices.Contains(lines, line) {
+		if name, _, _ := strings.Cut(line, "="); !cookie.Has(lines, name) {
 			h.Add("Set-Cookie", line)
 		}
 	}
