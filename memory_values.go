@@ -90,20 +90,17 @@ func (m *memoryStore) SetValue(ctx context.Context, key ValueKey, w Write) (int6
 	if w.Version != AnyVersion && w.Version != version {
 		return 0, ErrConflict
 	}
-	var deadline memTime // an owner's own values have none
-	if key.Tab != "" {
-		deadline = memTimeOf(w.Deadline)
-	}
 	if data == nil {
 		if there {
 			p.values = slices.Delete(p.values, i, i+1)
 			sh.values--
-		}
-		if p != nil {
-			p.deadline = p.deadline.later(deadline)
 			sh.tidy(o)
 		}
 		return 0, nil
+	}
+	var deadline memTime // an owner's own values have none
+	if key.Tab != "" {
+		deadline = memTimeOf(w.Deadline)
 	}
 	if o == nil {
 		owner.User = memCloneUser(owner.User)

@@ -224,7 +224,7 @@ type Write struct {
 	Data     []byte    // nil removes the value
 	Version  int64     // the version it must have now; 0: there must be none; AnyVersion: whatever
 	Session  Key       // if not zero, this session must exist; for a user's values, one of the user's
-	Deadline time.Time // of a tab's values: when they are removed unless touched; it moves the tab's deadline forward, never back
+	Deadline time.Time // of a tab's values: when they are removed unless touched; it moves the tab's deadline forward, never back; a removal has none
 }
 
 // Touch says that something was in use.

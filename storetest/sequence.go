@@ -213,7 +213,7 @@ func (q *sequence) setValue(t *rapid.T) {
 	if rapid.Bool().Draw(t, "of session") {
 		w.Session = q.session()
 	}
-	if key.Tab != "" && w.Data != nil {
+	if key.Tab != "" {
 		w.Deadline = q.deadline()
 	}
 	version, err := q.store().SetValue(q.check.Context(), key, w)
