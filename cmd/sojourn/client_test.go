@@ -22,13 +22,7 @@ func TestProgramIsATabOfTheDemo(t *testing.T) {
 			t.Fatalf("signing in is answered %d", resp.StatusCode)
 		}
 	}
-	program, err := client.Start(t.Context(), client.Options{BaseURL: d.URL, HTTPClient: there})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer program.Close()
-	changed := make(chan string, 10)
-	program.OnConnectionChanged(func(reason string) { changed <- reason })
+	program, changed := startProgram(t, d.URL, there)
 	if greeting, err := functions.Greet.Call(t.Context(), program, "Hello"); err != nil || greeting != "Hello, bob." {
 		t.Errorf("the program is greeted %q, %v", greeting, err)
 	}
@@ -46,4 +40,18 @@ func TestProgramIsATabOfTheDemo(t *testing.T) {
 	if _, err := functions.Greet.Call(t.Context(), program, "Hello"); !errors.Is(err, client.ErrNotConnected) {
 		t.Errorf("after the disconnection a call gives %v", err)
 	}
+}
+
+// startProgram makes a program in Go a tab of a browser, until the test ends,
+// and tells why its connection has changed.
+func startProgram(t *testing.T, url string, browser *http.Client) (program *client.Client, changed <-chan string) {
+	t.Helper()
+	program, err := client.Start(t.Context(), client.Options{BaseURL: url, HTTPClient: browser})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { program.Close() })
+	reasons := make(chan string, 10)
+	program.OnConnectionChanged(func(reason string) { reasons <- reason })
+	return program, reasons
 }

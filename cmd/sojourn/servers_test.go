@@ -67,13 +67,7 @@ func testThreeServers(t *testing.T, store string) {
 	}
 
 	// A tab of the other browser, on whichever server.
-	program, err := client.Start(t.Context(), client.Options{BaseURL: d.URL, HTTPClient: there})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer program.Close()
-	changed := make(chan string, 10)
-	program.OnConnectionChanged(func(reason string) { changed <- reason })
+	program, changed := startProgram(t, d.URL, there)
 	waves := make(chan string, 10)
 	program.OnEvent("wave", func(data []byte) { waves <- string(data) })
 	for i := range 3 { // whichever servers they call and are open at
